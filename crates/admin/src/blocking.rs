@@ -2,14 +2,14 @@
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::error::{Error, Kind};
+use super::error::{Error, ErrorStatus};
 
 /// Runs what blocks on the disk beside the calls.
 pub(super) async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let ended = tokio::task::spawn_blocking(run).await;
-    ended.unwrap_or_else(|e| Err(Error::new(Kind::Internal, e.to_string())))
+    ended.unwrap_or_else(|e| Err(Error::new(ErrorStatus::Internal, e.to_string())))
 }
 
 /// Does short work that may wait for the disk on this thread, because a change to another thread and back takes longer than the work.

@@ -1,7 +1,7 @@
 //! The limits of the API's listeners.
 
 use switchbox_http_server::{Bounds, Names};
-use switchbox_model::limits::{self, names};
+use switchbox_model::limits;
 use switchbox_transport::admission;
 
 pub(super) fn bounds(connections: usize) -> Bounds {
@@ -13,15 +13,6 @@ pub(super) fn bounds(connections: usize) -> Bounds {
         unauthenticated: limits::ADMIN_UNAUTHENTICATED.min((connections / 2).max(8)),
         names: admission::Names::ADMIN,
     };
-    let names = Names {
-        accept: names::ADMIN_ACCEPT,
-        handshake_time: names::ADMIN_HANDSHAKE_TIME,
-        head_bytes: names::ADMIN_HEAD_BYTES,
-        head_time: names::ADMIN_HEAD_TIME,
-        unread_bytes: names::ADMIN_UNREAD_BYTES,
-        unread_time: names::ADMIN_UNREAD_TIME,
-        write_time: names::ADMIN_WRITE_TIME,
-    };
     let (headers, head_bytes) = (limits::ADMIN_HEADERS, limits::ADMIN_HEAD_BYTES);
-    Bounds { what: "the admin API", admission, headers, head_bytes, names }
+    Bounds { what: "the admin API", admission, headers, head_bytes, names: Names::ADMIN }
 }

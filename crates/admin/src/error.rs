@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use switchbox_admin_api::ErrorStatus;
+pub(super) use switchbox_admin_api::ErrorStatus;
 use switchbox_core::{outbox, registry};
 use switchbox_delivery as delivery;
 use switchbox_model::{
@@ -11,51 +11,22 @@ use switchbox_model::{
 };
 use switchbox_store as store;
 
-/// The kinds of failure, named as Google's APIs name them.
+/// A failure for which HTTP has a more exact code than the one of its [`ErrorStatus`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    InvalidArgument,
-    FailedPrecondition,
-    Unauthenticated,
-    PermissionDenied,
-    NotFound,
-    Aborted,
-    AlreadyExists,
-    ResourceExhausted,
-    Unimplemented,
-    Internal,
-    Unavailable,
-    DeadlineExceeded,
-    /// `Aborted` for a call with `If-Match`, which has a separate HTTP code.
-    OtherRevision,
-    /// HTTP has a code for it, Google's API has no word.
-    TooLarge,
-}
-
-impl Kind {
-    pub(super) fn status(self) -> ErrorStatus {
-        match self {
-            Self::InvalidArgument | Self::TooLarge => ErrorStatus::InvalidArgument,
-            Self::FailedPrecondition => ErrorStatus::FailedPrecondition,
-            Self::Unauthenticated => ErrorStatus::Unauthenticated,
-            Self::PermissionDenied => ErrorStatus::PermissionDenied,
-            Self::NotFound => ErrorStatus::NotFound,
-            Self::Aborted | Self::OtherRevision => ErrorStatus::Aborted,
-            Self::AlreadyExists => ErrorStatus::AlreadyExists,
-            Self::ResourceExhausted => ErrorStatus::ResourceExhausted,
-            Self::Unimplemented => ErrorStatus::Unimplemented,
-            Self::Internal => ErrorStatus::Internal,
-            Self::Unavailable => ErrorStatus::Unavailable,
-            Self::DeadlineExceeded => ErrorStatus::DeadlineExceeded,
-        }
-    }
+pub(super) enum HttpCode {
+    /// 412: the `If-Match` of the call names another revision than the current one. The status is [`ErrorStatus::Aborted`].
+    PreconditionFailed,
+    /// 413: the request's body is too large. The status is [`ErrorStatus::InvalidArgument`].
+    PayloadTooLarge,
 }
 
 /// A refused call; the text is for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct Error {
-    pub(super) kind: Kind,
+    pub(super) status: ErrorStatus,
+    /// `None`: the code follows from `status`.
+    pub(super) http_code: Option<HttpCode>,
     pub(super) text: String,
     /// The path of the invalid field, if there is one.
     pub(super) field: Option<String>,
@@ -66,8 +37,8 @@ pub(super) struct Error {
 }
 
 impl Error {
-    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), field: None, wait: None, limit: None }
+    pub(super) fn new(status: ErrorStatus, text: impl Into<String>) -> Self {
+        Self { status, http_code: None, text: text.into(), field: None, wait: None, limit: None }
     }
 
     /// The call hit this limit.
@@ -88,26 +59,27 @@ impl Error {
     }
 
     pub(super) fn invalid(text: impl Into<String>) -> Self {
-        Self::new(Kind::InvalidArgument, text)
+        Self::new(ErrorStatus::InvalidArgument, text)
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
         let text = format!("the request's body is larger than the {limit} bytes that this call takes");
-        Self::new(Kind::TooLarge, text).at_limit(names::ADMIN_BODY)
+        let error = Self::invalid(text).at_limit(names::ADMIN_BODY);
+        Self { http_code: Some(HttpCode::PayloadTooLarge), ..error }
     }
 
     pub(super) fn too_often(wait: Duration) -> Self {
         let text = "too many calls in a short time; Retry-After says how long to wait";
-        Self { wait: Some(wait), ..Self::new(Kind::ResourceExhausted, text) }
+        Self { wait: Some(wait), ..Self::new(ErrorStatus::ResourceExhausted, text) }
     }
 
     pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
-        Self::new(Kind::NotFound, format!("{what} does not exist"))
+        Self::new(ErrorStatus::NotFound, format!("{what} does not exist"))
     }
 
     /// `what` is not supported by this version.
     pub(super) fn unimplemented(what: &str) -> Self {
-        Self::new(Kind::Unimplemented, format!("{what}: not in this version of switchbox"))
+        Self::new(ErrorStatus::Unimplemented, format!("{what}: not in this version of switchbox"))
     }
 }
 
@@ -125,74 +97,75 @@ impl From<TooMuch> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::new(Kind::Internal, error.to_string())
+        Self::new(ErrorStatus::Internal, error.to_string())
     }
 }
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        let kind = if matches!(error, store::Error::Closed) { Kind::Unavailable } else { Kind::Internal };
-        Self::new(kind, error.to_string())
+        let status =
+            if matches!(error, store::Error::Closed) { ErrorStatus::Unavailable } else { ErrorStatus::Internal };
+        Self::new(status, error.to_string())
     }
 }
 
 impl From<registry::Error> for Error {
     fn from(error: registry::Error) -> Self {
-        let kind = match error {
-            registry::Error::NoSuch(_) | registry::Error::NoSuchCredential(_) => Kind::NotFound,
-            registry::Error::Exists(_) | registry::Error::HasCredential(_) => Kind::AlreadyExists,
-            registry::Error::OtherRevision { what, expected, current } => {
+        let status = match error {
+            registry::Error::NoSuch(_) | registry::Error::NoSuchCredential(_) => ErrorStatus::NotFound,
+            registry::Error::Exists(_) | registry::Error::HasCredential(_) => ErrorStatus::AlreadyExists,
+            registry::Error::OtherRevision { subject, expected, current } => {
                 let text = format!(
-                    "{what} was changed since it was read: its ETag is \"{current}\", not \"{expected}\"; read it again"
+                    "{subject} was changed since it was read: its ETag is \"{current}\", not \"{expected}\"; read it again"
                 );
-                return Self::new(Kind::OtherRevision, text);
+                return Self { http_code: Some(HttpCode::PreconditionFailed), ..Self::new(ErrorStatus::Aborted, text) };
             }
-            registry::Error::OtherVersion { .. } => Kind::Aborted,
+            registry::Error::OtherVersion { .. } => ErrorStatus::Aborted,
             registry::Error::NotEmpty(_)
             | registry::Error::HasBound(_)
             | registry::Error::NotBindable(_)
-            | registry::Error::Patch(_) => Kind::FailedPrecondition,
-            registry::Error::NotBound { .. } => Kind::NotFound,
+            | registry::Error::Patch(_) => ErrorStatus::FailedPrecondition,
+            registry::Error::NotBound { .. } => ErrorStatus::NotFound,
             registry::Error::Full(full) => {
-                return Self::new(Kind::ResourceExhausted, full.to_string()).at_limit(full.limit);
+                return Self::new(ErrorStatus::ResourceExhausted, full.to_string()).at_limit(full.limit);
             }
             registry::Error::TooMuch(error) => return error.into(),
             registry::Error::Store(error) => return error.into(),
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }
 
 impl From<outbox::Error> for Error {
     fn from(error: outbox::Error) -> Self {
-        let kind = match error {
-            outbox::Error::Conflict { .. } => Kind::Aborted,
-            outbox::Error::DeviceGone => Kind::NotFound,
-            outbox::Error::Patch(_) => Kind::FailedPrecondition,
-            outbox::Error::Property(_) => Kind::InvalidArgument,
+        let status = match error {
+            outbox::Error::Conflict { .. } => ErrorStatus::Aborted,
+            outbox::Error::DeviceGone => ErrorStatus::NotFound,
+            outbox::Error::Patch(_) => ErrorStatus::FailedPrecondition,
+            outbox::Error::Property(_) => ErrorStatus::InvalidArgument,
             outbox::Error::TooMuch(error) => return error.into(),
             outbox::Error::QueueFull { .. } => {
-                return Self::new(Kind::ResourceExhausted, error.to_string()).at_limit(names::QUEUED_COMMANDS);
+                return Self::new(ErrorStatus::ResourceExhausted, error.to_string()).at_limit(names::QUEUED_COMMANDS);
             }
             outbox::Error::Store(error) => return error.into(),
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }
 
 impl From<delivery::CallError> for Error {
     fn from(error: delivery::CallError) -> Self {
-        let kind = match error {
+        let status = match error {
             delivery::CallError::Offline(_)
             | delivery::CallError::NotSubscribed(_)
             | delivery::CallError::NotAllowed(_)
-            | delivery::CallError::Unreachable(_) => Kind::FailedPrecondition,
-            delivery::CallError::Broken(_) => Kind::Unavailable,
-            delivery::CallError::TimedOut(..) => Kind::DeadlineExceeded,
-            delivery::CallError::Busy(..) => Kind::ResourceExhausted,
-            delivery::CallError::Invalid(_) => Kind::InvalidArgument,
+            | delivery::CallError::Unreachable(_) => ErrorStatus::FailedPrecondition,
+            delivery::CallError::Broken(_) => ErrorStatus::Unavailable,
+            delivery::CallError::TimedOut(..) => ErrorStatus::DeadlineExceeded,
+            delivery::CallError::Busy(..) => ErrorStatus::ResourceExhausted,
+            delivery::CallError::Invalid(_) => ErrorStatus::InvalidArgument,
             delivery::CallError::TooMuch(error) => return error.into(),
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::{
     authors::Authors,
     edit,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
 };
 use switchbox_model::PluginName;
 use switchbox_plugin_model::digest;
@@ -210,7 +210,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn problem(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::Internal, format!("{}: {error}", path.display()))
+    Error::new(ErrorStatus::Internal, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(fs::read(path).unwrap(), b"\0asm\x0d\0\x01\0rest");
         assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
         folder.remove(&name).unwrap();
-        assert_eq!(folder.remove(&name).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(folder.remove(&name).unwrap_err().status, ErrorStatus::NotFound);
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
     fn an_edit_makes_the_file_that_a_lone_component_has_not() {
         let (_keep, folder, name) = folder();
         let edit = |folder: &Folder| folder.edit(&name, |text| edit::set_enabled(text, false));
-        assert_eq!(edit(&folder).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(edit(&folder).unwrap_err().status, ErrorStatus::NotFound);
         folder.put_component(&name, COMPONENT).unwrap();
         edit(&folder).unwrap();
         assert_eq!(fs::read_to_string(folder.path(&name, "toml")).unwrap(), "enabled = false\n");

@@ -20,7 +20,7 @@ use super::{
     audit::{self, Line, Reserved},
     blocking::{blocking, blocking_in_place},
     details::{self, Details},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     rate::{self, Caller},
     verb_paths::shown,
 };
@@ -130,7 +130,7 @@ async fn write(
             let text = format!(
                 "nothing was changed: the audit log cannot be written ({error}); make room for it in audit/ in the data folder"
             );
-            return Error::new(Kind::Unavailable, text).into_response();
+            return Error::new(ErrorStatus::Unavailable, text).into_response();
         }
     };
     let call = call_of(&request);
@@ -138,7 +138,7 @@ async fn write(
     // Supervision: a panic becomes the answer.
     let ran = caught(details::of(details.clone(), next.run(request))).await;
     let response = ran.unwrap_or_else(|error| {
-        Error::new(Kind::Internal, format!("the call failed on its way, and may be done in part: {error}"))
+        Error::new(ErrorStatus::Internal, format!("the call failed on its way, and may be done in part: {error}"))
             .into_response()
     });
     let line = line(name, address, call, response.status(), Some(&details));
@@ -180,7 +180,7 @@ fn call_of(request: &Request) -> String {
 /// What is added to the audit log's line of a refused write. `None` when no line is written: a token that may not write cannot push the
 /// lines of others out of the log.
 fn refused_line(app: &App, caller: &str, error: &Error) -> Option<String> {
-    if error.kind == Kind::ResourceExhausted {
+    if error.status == ErrorStatus::ResourceExhausted {
         return None;
     }
     match app.scope_log_limit.allow(caller.to_owned(), Instant::now())? {
@@ -244,7 +244,7 @@ impl Gate {
             let here = from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN));
             return if here { Ok((UNAUTHENTICATED.into(), Scope::Admin)) } else { Err(only_from_here()) };
         };
-        let refused = |text: String| Error::new(Kind::Unauthenticated, text);
+        let refused = |text: String| Error::new(ErrorStatus::Unauthenticated, text);
         let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {
             let file = TOKEN_FILE;
             return Err(refused(format!("a bearer token is needed: the one in {file} in the host's data folder")));
@@ -257,7 +257,7 @@ impl Gate {
             self.app.handles.counters.refuse("admin_scope");
             let (required, had) = (self.scope.name(), scope.name());
             let text = format!("this call needs a token with the scope {required}; {name} has {had}");
-            return Err(Error::new(Kind::PermissionDenied, text));
+            return Err(Error::new(ErrorStatus::PermissionDenied, text));
         }
         if self.scope.needs_token() {
             self.check_rate(Caller::Token(name.to_owned()), rate::CALLS)?;
@@ -280,7 +280,7 @@ impl Gate {
             Ok(permit) => answers::with_permit(permit, with_object_header(call.await, details)),
             Err(full) => {
                 self.app.handles.counters.limit(limits::names::ADMIN_ANSWERS);
-                let error = Error::new(Kind::ResourceExhausted, full.to_string());
+                let error = Error::new(ErrorStatus::ResourceExhausted, full.to_string());
                 Error { wait: Some(TooManyAnswers::RETRY), ..error }.into_response()
             }
         }
@@ -349,7 +349,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 
 fn only_from_here() -> Error {
     let reason = "without a token, the API answers calls to a loopback address only, and no calls of other web pages";
-    Error::new(Kind::PermissionDenied, reason)
+    Error::new(ErrorStatus::PermissionDenied, reason)
 }
 
 /// A web page that an operator visits must not be able to call a host without a token: neither as itself (its origin)

@@ -16,7 +16,7 @@ use super::{
     app::App,
     convert::{Objects, Params, camel, read_with},
     details,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus, HttpCode},
 };
 use switchbox_admin_api::{BadRequest, CallError, ErrorResponse};
 use switchbox_model::limits;
@@ -77,27 +77,30 @@ fn written(item: &impl Serialize) -> Written {
     to_raw_value(item).unwrap_or_default()
 }
 
-fn code(kind: Kind) -> StatusCode {
-    match kind {
-        Kind::InvalidArgument | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,
-        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Kind::PermissionDenied => StatusCode::FORBIDDEN,
-        Kind::NotFound => StatusCode::NOT_FOUND,
-        Kind::Aborted | Kind::AlreadyExists => StatusCode::CONFLICT,
-        Kind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        Kind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        Kind::OtherRevision => StatusCode::PRECONDITION_FAILED,
-        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+fn code(error: &Error) -> StatusCode {
+    match error.http_code {
+        Some(HttpCode::PreconditionFailed) => return StatusCode::PRECONDITION_FAILED,
+        Some(HttpCode::PayloadTooLarge) => return StatusCode::PAYLOAD_TOO_LARGE,
+        None => {}
+    }
+    match error.status {
+        ErrorStatus::InvalidArgument | ErrorStatus::FailedPrecondition => StatusCode::BAD_REQUEST,
+        ErrorStatus::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorStatus::PermissionDenied => StatusCode::FORBIDDEN,
+        ErrorStatus::NotFound => StatusCode::NOT_FOUND,
+        ErrorStatus::Aborted | ErrorStatus::AlreadyExists => StatusCode::CONFLICT,
+        ErrorStatus::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorStatus::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        ErrorStatus::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorStatus::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let code = code(self.kind);
-        if self.kind == Kind::Internal
+        let code = code(&self);
+        if self.status == ErrorStatus::Internal
             && let Some(more) = FAILED_CALLS.allow()
         {
             tracing::error!(error = %self.text, "a call of the admin API failed{more}");
@@ -107,7 +110,7 @@ impl IntoResponse for Error {
         let error = CallError {
             code: code.as_u16(),
             message: self.text,
-            status: self.kind.status(),
+            status: self.status,
             details: details.into_iter().collect(),
         };
         let mut response = (code, axum::Json(ErrorResponse { error })).into_response();

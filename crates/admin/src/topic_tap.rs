@@ -50,13 +50,13 @@ impl Subscriber for TapSubscriber {
         true
     }
 
-    fn slow_consumer(&self) -> Duration {
+    fn wait_allowance(&self) -> Duration {
         Duration::ZERO
     }
 
-    fn waited(&self, _: Instant, _: Instant) {}
+    fn record_wait(&self, _: Instant, _: Instant) {}
 
-    fn room(&self) -> UntilRoom<'_> {
+    fn wait_for_room(&self) -> UntilRoom<'_> {
         // It is never full: it drops messages.
         Box::pin(std::future::pending())
     }

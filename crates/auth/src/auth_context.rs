@@ -120,7 +120,7 @@ impl AuthContext {
         access_key: &dyn Fn(&str) -> Option<SymmetricKeys>,
         now_ms: u64,
     ) -> Result<AccessExpiry, String> {
-        if device.deleted() {
+        if device.is_deleted() {
             return Err(format!("device {} was deleted", device.name));
         }
         let spec = device.spec();

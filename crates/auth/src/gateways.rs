@@ -117,7 +117,7 @@ impl Handle {
         let facts = Facts {
             method: gateway.spec().gateway,
             device_is_gateway: device.spec().gateway.is_some(),
-            bound: self.registry.bound(gateway.num, device.num),
+            bound: self.registry.is_bound(gateway.num, device.num),
             token: attached.proof != Proof::None,
             open: self.enroll == Enroll::Open && !has_credentials(device),
         };

@@ -215,7 +215,7 @@ impl Handle {
     /// would fill the host.
     fn is_full(&self) -> bool {
         let limit = self.most_enrolled;
-        let is_full = self.registry.devices() >= limit && self.registry.never_used(None, limit).len() >= limit;
+        let is_full = self.registry.device_count() >= limit && self.registry.never_used(None, limit).len() >= limit;
         if is_full && let Some(more) = self.full_log_limit.allow((), Instant::now()) {
             tracing::warn!(
                 "{limit} devices enrolled by themselves and were never used: unknown clients are not enrolled now; remove them with \
@@ -294,7 +294,7 @@ impl Handle {
 pub(super) fn record_failure(device: &Device, refusal: &AuthRefusal) {
     if let AuthRefusal::NotAuthorised(why) = refusal {
         let message = format!("access refused: {why}");
-        device.failed(DeviceError { time_ms: clock::now_ms(), kind: ErrorKind::Unauthenticated, message });
+        device.record_error(DeviceError { time_ms: clock::now_ms(), kind: ErrorKind::Unauthenticated, message });
     }
 }
 

@@ -82,6 +82,15 @@ impl ConnectionAuth {
         Self { address, tls: Arc::new(tls), newest, device: Arc::default(), closing: Arc::default() }
     }
 
+    /// Of a program with all rights in the default registry.
+    #[cfg(test)]
+    pub(crate) fn of_owner(address: IpAddr) -> Self {
+        let (registry, policy) = (RegistryName::default_registry(), Some(Policy::Owner));
+        let auth = Self::new(address, TlsClient::default());
+        auth.newest.send_replace(Some(Authorization { registry, policy, token: None, expires_ms: None }));
+        auth
+    }
+
     /// The program, if its authorisation has not expired and has the right ServiceConnect.
     pub(crate) fn require_service_connect(&self) -> Result<Program, String> {
         let newest = self.newest.borrow().clone().filter(Authorization::is_valid).ok_or(NO_TOKEN)?;

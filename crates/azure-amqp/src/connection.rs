@@ -62,10 +62,23 @@ where
 {
     let Peer { address, tls, permit } = peer;
     let auth = ConnectionAuth::new(address, tls);
-    let (presence, windows) = (DevicePresence(auth.clone()), SessionWindows::default());
+    serve_as(context, stream, auth, SessionWindows::default(), permit).await;
+}
+
+/// Serves a client that has authenticated already, or has still to.
+pub(crate) async fn serve_as<S>(
+    context: Context,
+    stream: S,
+    auth: ConnectionAuth,
+    windows: SessionWindows,
+    permit: &ConnectionPermit,
+) where
+    S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
+{
+    let presence = DevicePresence(auth.clone());
     let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &auth, &windows, stream)).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%address, %error, "an AMQP connection was not opened"),
+        Ok(Err(error)) => return tracing::debug!(?auth, %error, "an AMQP connection was not opened"),
         Err(_) => return context.handles.metrics.limit(names::HUB_AMQP_OPEN_TIME),
     };
     let mut sessions = JoinSet::new();

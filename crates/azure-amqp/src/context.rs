@@ -9,7 +9,7 @@ use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 use tokio_util::sync::CancellationToken;
 
-use crate::feedback_cursor::FeedbackCursors;
+use crate::{feedback_cursor::FeedbackCursors, journal_reads::JournalReads};
 
 /// The handles of the host that the endpoint and the service side over HTTPS use.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ pub struct HostHandles {
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) handles: HostHandles,
+    pub(crate) journal: JournalReads,
     pub(crate) hubs: Hubs,
     pub(crate) partitions: u16,
     /// Of what devices send.

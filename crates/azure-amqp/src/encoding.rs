@@ -151,6 +151,20 @@ pub(crate) fn list(bytes: &[u8], most: usize) -> Result<Option<List<'_>>, Malfor
     Ok(Some(List { items, after }))
 }
 
+/// One item of the list that begins here. Returns `None` if it is not there.
+pub(crate) fn item(bytes: &[u8], index: usize) -> Option<&[u8]> {
+    let (&code @ (0xc0 | 0xd0), rest) = bytes.split_first()? else { return None };
+    let (count, mut left, _) = compound(code, rest).ok()?;
+    if index >= count {
+        return None;
+    }
+    for _ in 0..index {
+        left = skip(left).ok()?;
+    }
+    let after = skip(left).ok()?;
+    left.get(..left.len() - after.len())
+}
+
 /// A `uint`. Returns `None` for any other value.
 pub(crate) fn uint(value: &[u8]) -> Option<u32> {
     match value {
@@ -193,6 +207,19 @@ mod tests {
                 assert_eq!(skip(&whole[..cut]), Err(Malformed::Cut), "{:x?}", &whole[..cut]);
             }
         }
+    }
+
+    #[test]
+    fn an_item_is_found_if_it_is_there() {
+        let short = [0xc0, 6, 3, 0x52, 7, 0x40, 0x56, 1];
+        let long = [&[0xd0, 0, 0, 0, 9, 0, 0, 0, 3][..], &short[3..]].concat();
+        for list in [&short[..], &long] {
+            assert_eq!(
+                [0, 1, 2, 3].map(|index| item(list, index)),
+                [Some(&[0x52, 7][..]), Some(&[0x40]), Some(&[0x56, 1]), None]
+            );
+        }
+        assert_eq!([item(&[LIST_0], 0), item(&[0x41], 0), item(&[], 0), item(&short[..5], 2)], [None; 4]);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use fe2o3_amqp::link::Sender;
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error},
     messaging::{Data, Message, Outcome, Properties},
@@ -17,6 +16,7 @@ use crate::{
     context::Context,
     event_selection::EventSelection,
     feedback_cursor::FeedbackCursor,
+    outgoing_link::OutgoingLink,
     reader::{DeviceEvent, Reader},
     start_position::StartPosition,
 };
@@ -34,7 +34,7 @@ const LOOK_BACK: Duration = Duration::from_secs(3_600);
 /// Records in one feedback message at most. A file notification has one.
 const MAX_RECORDS: usize = 64;
 
-pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, selection: EventSelection, mut link: Sender) {
+pub(crate) async fn serve(context: &Context, auth: &ConnectionAuth, selection: EventSelection, mut link: OutgoingLink) {
     let ended = match auth.require_service_connect() {
         Ok(program) => run(context, &program.registry, selection, &mut link).await,
         Err(why) => Err(Error::new(AmqpError::UnauthorizedAccess, Some(why), None)),
@@ -51,7 +51,7 @@ async fn run(
     context: &Context,
     registry: &RegistryName,
     selection: EventSelection,
-    link: &mut Sender,
+    link: &mut OutgoingLink,
 ) -> Result<(), Error> {
     let failed = |error: store::Error| Error::new(AmqpError::InternalError, Some(error.to_string()), None);
     let cursor = context.feedback.of(registry, selection);
@@ -65,7 +65,7 @@ async fn run(
     let end = context.handles.store.journal_end().1;
     let next = match cursor.next.filter(|(next, _)| next.0 <= end.0.saturating_add(1)) {
         Some(next) => next,
-        None => start.find(&context.handles.store).await.map_err(failed)?,
+        None => start.find(&context.journal).await.map_err(failed)?,
     };
     let mut reader = Reader::at(context, registry.clone(), selection, next);
     loop {
@@ -79,7 +79,8 @@ async fn run(
                     (most, message(CONTENT_TYPE, &Value::from(waiting.get(..most).unwrap_or_default())))
                 }
             };
-            match link.send(message).await {
+            let Ok(delivery) = link.send_batchable(message).await else { return Ok(()) };
+            match delivery.await {
                 // A reader that rejects the records does not want them again.
                 Ok(Outcome::Accepted(_) | Outcome::Rejected(_)) => drop(waiting.drain(..most)),
                 Ok(_) => {}

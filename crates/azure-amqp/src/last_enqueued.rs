@@ -74,7 +74,7 @@ pub(crate) async fn find(
     };
     let (mut before, mut looked_at) = (i64::MAX, 0);
     while looked_at < ROWS {
-        let rows = context.handles.store.journal_back(before, CHUNK).await?;
+        let rows = context.journal.back(before, CHUNK).await?;
         let Some(oldest) = rows.last().map(|row| row.row) else { break };
         looked_at += rows.len();
         before = oldest;

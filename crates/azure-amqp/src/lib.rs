@@ -10,6 +10,7 @@ mod checked_frames;
 mod collected_writes;
 mod connection;
 mod context;
+mod delivery_budget;
 mod device;
 mod devicebound;
 mod encoding;
@@ -21,10 +22,12 @@ mod frame_check;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod incoming;
+mod journal_reads;
 mod last_enqueued;
 mod links;
 mod management;
 mod message;
+mod outgoing_link;
 mod partitions;
 mod performative;
 mod reader;
@@ -36,6 +39,8 @@ mod service;
 mod session_windows;
 mod start_position;
 mod streaming;
+#[cfg(test)]
+mod tests;
 
 pub use context::HostHandles;
 pub use service::{Endpoint, Error, Options, Ports, Settings};

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc};
 
-use fe2o3_amqp::acceptor::{LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SupportedReceiverSettleModes};
+use fe2o3_amqp::acceptor::{LinkAcceptor, ListenerSessionHandle, SupportedReceiverSettleModes};
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error, Role, SenderSettleMode},
     messaging::{FilterSet, TargetArchetype},
@@ -23,6 +23,7 @@ use crate::{
     feedback,
     last_enqueued::{self, LastEnqueued},
     management,
+    outgoing_link::AcceptedLink,
     reader::Reader,
     requests::ResponseQueue,
     selector::{self, Term},
@@ -107,8 +108,8 @@ impl Session {
             let acceptor = if attach.role == Role::Sender { &receiving } else { &sending };
             let accepted = acceptor.accept_incoming_attach(attach, &mut handle);
             let Ok(endpoint) = alongside(&mut links, accepted).await else { continue };
-            let session = self.clone();
-            links.push(Box::pin(async move { session.serve(endpoint, node, settle).await }));
+            let (session, link) = (self.clone(), AcceptedLink::new(endpoint, self.window.clone()));
+            links.push(Box::pin(async move { session.serve(link, node, settle).await }));
         }
     }
 
@@ -190,35 +191,34 @@ impl Session {
         Ok(EventSource { registry, partition: number, start, filter, with_last })
     }
 
-    async fn serve(self, endpoint: LinkEndpoint, node: Result<Node, Error>, settle: SenderSettleMode) {
+    async fn serve(self, link: AcceptedLink, node: Result<Node, Error>, settle: SenderSettleMode) {
         let (context, auth) = (self.context.clone(), self.auth.clone());
-        match (endpoint, node) {
-            (LinkEndpoint::Sender(link), Err(error)) => drop(link.close_with_error(error).await),
-            (LinkEndpoint::Receiver(link), Err(error)) => drop(link.close_with_error(error).await),
-            (endpoint, Ok(Node::Device(connection, node))) => {
-                device::serve(&context, &connection, node, endpoint, &settle).await;
+        match (link, node) {
+            (AcceptedLink::Outgoing(link), Err(error)) => drop(link.close_with_error(error).await),
+            (AcceptedLink::Incoming(link), Err(error)) => drop(link.close_with_error(error).await),
+            (link, Ok(Node::Device(connection, node))) => {
+                device::serve(&context, &connection, node, link, &settle).await;
             }
-            (LinkEndpoint::Receiver(link), Ok(Node::Cbs)) => {
+            (AcceptedLink::Incoming(link), Ok(Node::Cbs)) => {
                 self.cbs.serve(link, |request| cbs::respond(&context, &auth, request)).await;
             }
-            (LinkEndpoint::Sender(link), Ok(Node::Cbs)) => self.cbs.send(link).await,
-            (LinkEndpoint::Receiver(link), Ok(Node::ToDevices)) => devicebound::serve(&context, &auth, link).await,
-            (LinkEndpoint::Sender(link), Ok(Node::Feedback(selection))) => {
+            (AcceptedLink::Outgoing(link), Ok(Node::Cbs)) => self.cbs.send(link).await,
+            (AcceptedLink::Incoming(link), Ok(Node::ToDevices)) => devicebound::serve(&context, &auth, link).await,
+            (AcceptedLink::Outgoing(link), Ok(Node::Feedback(selection))) => {
                 feedback::serve(&context, &auth, selection, link).await;
             }
-            (LinkEndpoint::Sender(link), Ok(Node::Events(source))) => {
+            (AcceptedLink::Outgoing(link), Ok(Node::Events(source))) => {
                 let EventSource { registry, partition, start, filter, with_last } = source;
                 let last = with_last.then(|| LastEnqueued::new(&context, &registry, partition));
-                let window = self.window.clone();
                 match Reader::begin(&context, registry, EventSelection::Telemetry { partition }, start).await {
-                    Ok(reader) => PartitionStream { link, window, reader, filter, last }.run().await,
+                    Ok(reader) => PartitionStream { link, reader, filter, last }.run().await,
                     Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
                 }
             }
-            (LinkEndpoint::Receiver(link), Ok(_)) => {
+            (AcceptedLink::Incoming(link), Ok(_)) => {
                 self.management.serve(link, |request| management::respond(&context, &auth, request)).await;
             }
-            (LinkEndpoint::Sender(link), Ok(_)) => self.management.send(link).await,
+            (AcceptedLink::Outgoing(link), Ok(_)) => self.management.send(link).await,
         }
     }
 }

@@ -98,6 +98,6 @@ fn time(ms: u64) -> Value {
 
 /// The oldest event in the journal.
 async fn first(context: &Context) -> Result<Option<Seq>, store::Error> {
-    let page = context.handles.store.journal_page(0, 1).await?;
+    let page = context.journal.page(0, 1).await?;
     Ok(page.rows.iter().flat_map(|row| &row.entries).flat_map(|entry| entry.events()).map(|event| event.seq).next())
 }

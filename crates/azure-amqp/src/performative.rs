@@ -56,6 +56,11 @@ impl<'a> FrameHead<'a> {
         }
     }
 
+    /// The encoded value of one field, without reading those after it. Returns `None` if it is left out, or if the fields are not a list.
+    pub(crate) fn field(self, index: usize) -> Option<&'a [u8]> {
+        encoding::item(self.list, index)
+    }
+
     /// Returns `None` if the fields are not a list.
     pub(crate) fn fields(self) -> Result<Option<Performative<'a>>, Malformed> {
         let Self { channel, code, list } = self;

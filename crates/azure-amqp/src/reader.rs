@@ -3,19 +3,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{context::Context, event_selection::EventSelection, partitions, start_position::StartPosition};
+use crate::{
+    context::Context, event_selection::EventSelection, journal_reads::JournalReads, partitions,
+    start_position::StartPosition,
+};
 use switchbox_core::registry::Device;
-use switchbox_model::{Event, EventData, RegistryName, Seq, event::FILE_UPLOADED};
+use switchbox_model::{Entry, Event, EventData, RegistryName, Seq, event::FILE_UPLOADED};
 use switchbox_store as store;
-use switchbox_store::JournalPage;
+use switchbox_store::{JournalPage, JournalRow};
 
 /// Bytes of the journal that are read at a time.
-const PAGE_BYTES: usize = 256 * 1024;
+pub(crate) const PAGE_BYTES: usize = 64 * 1024;
 /// A reader at the end of the journal reads again after this time, even if nothing has woken it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// An event and its device.
 pub(crate) struct DeviceEvent {
+    /// Of the journal.
+    pub(crate) row: i64,
     pub(crate) event: Event,
     pub(crate) device: Arc<Device>,
 }
@@ -31,7 +36,7 @@ pub(crate) struct Page {
 }
 
 pub(crate) struct Reader {
-    store: store::Handle,
+    journal: JournalReads,
     context: Context,
     registry: RegistryName,
     selection: EventSelection,
@@ -47,7 +52,7 @@ impl Reader {
         selection: EventSelection,
         start: StartPosition,
     ) -> Result<Self, store::Error> {
-        let next = start.find(&context.handles.store).await?;
+        let next = start.find(&context.journal).await?;
         Ok(Self::at(context, registry, selection, next))
     }
 
@@ -58,7 +63,7 @@ impl Reader {
         selection: EventSelection,
         (next, row): (Seq, i64),
     ) -> Self {
-        Self { store: context.handles.store.clone(), context: context.clone(), registry, selection, next, row }
+        Self { journal: context.journal.clone(), context: context.clone(), registry, selection, next, row }
     }
 
     /// The next event, and the row from which to look for it.
@@ -66,10 +71,19 @@ impl Reader {
         (self.next, self.row)
     }
 
+    /// Reads again from this place on.
+    pub(crate) fn rewind(&mut self, (next, row): (Seq, i64)) {
+        (self.next, self.row) = (next, row);
+    }
+
     pub(crate) async fn page(&mut self) -> Result<Page, store::Error> {
-        let JournalPage { rows, next } = self.store.journal_page(self.row, PAGE_BYTES).await?;
+        let JournalPage { rows, next } = self.journal.page(self.row, PAGE_BYTES).await?;
         let mut page = Page { is_end: rows.is_empty(), ..Page::default() };
-        for event in rows.into_iter().flat_map(|row| row.entries).flat_map(switchbox_model::Entry::into_events) {
+        let of_row = |row: JournalRow| {
+            let number = row.row;
+            row.entries.into_iter().flat_map(Entry::into_events).map(move |event| (number, event))
+        };
+        for (row, event) in rows.into_iter().flat_map(of_row) {
             if event.seq < self.next {
                 continue;
             }
@@ -79,14 +93,14 @@ impl Reader {
                 page.missed += event.seq.0 - self.next.0;
             }
             self.next = Seq(event.seq.0 + 1);
-            page.found.extend(self.select(event));
+            page.found.extend(self.select(row, event));
         }
         self.row = self.row.max(next);
         Ok(page)
     }
 
     /// Returns `None` for events that are not selected, and for events of devices that were deleted.
-    fn select(&self, event: Event) -> Option<DeviceEvent> {
+    fn select(&self, row: i64, event: Event) -> Option<DeviceEvent> {
         let is_kind = match self.selection {
             EventSelection::Telemetry { .. } => event.data.is_from_device(),
             EventSelection::CommandEnds => matches!(event.data, EventData::CommandSettled { .. }),
@@ -103,13 +117,13 @@ impl Reader {
                 }
                 EventSelection::CommandEnds | EventSelection::FileUploads => true,
             };
-        in_registry.then_some(DeviceEvent { event, device })
+        in_registry.then_some(DeviceEvent { row, event, device })
     }
 
     /// Waits until there may be more events.
     pub(crate) async fn wait(&self) {
-        let next = self.next.max(Seq(self.store.journal_end().1.0 + 1));
+        let next = self.next.max(Seq(self.journal.end().1.0 + 1));
         // The result does not matter: the next read finds what there is.
-        let _ = tokio::time::timeout(POLL_INTERVAL, self.store.wait_until_written(next)).await;
+        let _ = tokio::time::timeout(POLL_INTERVAL, self.journal.wait_until_written(next)).await;
     }
 }

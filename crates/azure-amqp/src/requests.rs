@@ -1,12 +1,14 @@
 //! Requests to a node and their responses. A client uses two links of one session for them, one for each direction.
 
-use fe2o3_amqp::link::{Receiver, Sender};
+use fe2o3_amqp::link::Receiver;
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error},
     messaging::{AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties},
     primitives::{OrderedMap, SimpleValue, Value},
 };
 use tokio::sync::{Mutex, mpsc};
+
+use crate::outgoing_link::OutgoingLink;
 
 /// Responses that may wait for their link.
 const MAX_QUEUED_RESPONSES: usize = 16;
@@ -28,7 +30,7 @@ impl ResponseQueue {
     }
 
     /// Sends the responses until the link ends.
-    pub(crate) async fn send(&self, mut link: Sender) {
+    pub(crate) async fn send(&self, mut link: OutgoingLink) {
         let mut from = self.from.lock().await;
         loop {
             let answer = tokio::select! {

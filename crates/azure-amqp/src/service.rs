@@ -19,6 +19,7 @@ use crate::{
     connection::{self, Peer},
     context::{Context, HostHandles},
     feedback_cursor::FeedbackCursors,
+    journal_reads::JournalReads,
     server::{self, Listener},
 };
 use switchbox_azure::Hubs;
@@ -96,7 +97,8 @@ impl Endpoint {
     pub fn new(handles: HostHandles, settings: Settings, shutdown: CancellationToken) -> Self {
         let Settings { hubs, partitions, payloads, data } = settings;
         let feedback = FeedbackCursors::open(data.join(FEEDBACK_FILE));
-        Self(Context { handles, hubs, partitions, payloads, feedback, shutdown })
+        let journal = JournalReads::new(handles.store.clone());
+        Self(Context { handles, journal, hubs, partitions, payloads, feedback, shutdown })
     }
 
     /// Serves its own ports until the shutdown.

@@ -1,7 +1,10 @@
 //! The start position of a reader: an offset, a sequence number or a time in the selector, resolved to a place in the journal. An
 //! event's number is its sequence number and its offset in every partition, so positions stay valid after a restart.
 
-use crate::selector::{Comparison, Term};
+use crate::{
+    journal_reads::JournalReads,
+    selector::{Comparison, Term},
+};
 use switchbox_model::Seq;
 use switchbox_store as store;
 
@@ -49,32 +52,32 @@ pub(crate) fn split(terms: Vec<Term>) -> Result<(StartPosition, Vec<Term>), Stri
 
 impl StartPosition {
     /// The first event to read, and the journal row from which to look for it.
-    pub(crate) async fn find(self, store: &store::Handle) -> Result<(Seq, i64), store::Error> {
+    pub(crate) async fn find(self, journal: &JournalReads) -> Result<(Seq, i64), store::Error> {
         let end = |(row, seq): (i64, Seq)| (Seq(seq.0 + 1), row + 1);
         match self {
             Self::Earliest => Ok((Seq(0), 0)),
-            Self::Latest => Ok(end(store.journal_end())),
-            Self::At(seq) => Ok(match store.row_of(seq).await? {
+            Self::Latest => Ok(end(journal.end())),
+            Self::At(seq) => Ok(match journal.row_of(seq).await? {
                 Some(row) => (seq, row),
                 None => {
-                    let (next, row) = end(store.journal_end());
+                    let (next, row) = end(journal.end());
                     (seq.max(next), row)
                 }
             }),
-            Self::Since(time_ms) => since(store, time_ms).await,
+            Self::Since(time_ms) => since(journal, time_ms).await,
         }
     }
 }
 
 /// Binary search by time. Events are in the order of their times unless the wall clock was set back; in that case the result is one
 /// of the possible positions.
-async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store::Error> {
-    let (last_row, last) = store.journal_end();
+async fn since(journal: &JournalReads, time_ms: u64) -> Result<(Seq, i64), store::Error> {
+    let (last_row, last) = journal.end();
     let (mut low, mut high) = (0, last.0 + 1);
     let mut row = 0;
     while low < high {
         let middle = low + (high - low) / 2;
-        match first_event_from(store, Seq(middle)).await? {
+        match first_event_from(journal, Seq(middle)).await? {
             Some((found_row, seq, at_ms)) if at_ms < time_ms => (low, row) = (seq.0.max(middle) + 1, found_row),
             _ => high = middle,
         }
@@ -83,10 +86,10 @@ async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store:
 }
 
 /// The first event with this number or a higher one: its row, its number and its time.
-async fn first_event_from(store: &store::Handle, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
-    let Some(mut row) = store.row_of(seq).await? else { return Ok(None) };
+async fn first_event_from(journal: &JournalReads, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
+    let Some(mut row) = journal.row_of(seq).await? else { return Ok(None) };
     loop {
-        let page = store.journal_page(row, 1).await?;
+        let page = journal.page(row, 1).await?;
         if page.rows.is_empty() {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! Limits of the listener.
 
 use switchbox_http_server::{Bounds, Names};
-use switchbox_model::limits::{self, names};
+use switchbox_model::limits;
 use switchbox_transport::admission::{self, Rate};
 
 /// Calls of one policy of a hub, or of one device.
@@ -20,15 +20,6 @@ pub(crate) fn bounds(connections: usize) -> Bounds {
         unauthenticated: per_address.min(limits::HUB_API_UNAUTHENTICATED),
         names: admission::Names::HUB_API,
     };
-    let names = Names {
-        accept: names::HUB_API_ACCEPT,
-        handshake_time: names::HUB_API_HANDSHAKE_TIME,
-        head_bytes: names::HUB_API_HEAD_BYTES,
-        head_time: names::HUB_API_HEAD_TIME,
-        unread_bytes: names::HUB_API_UNREAD_BYTES,
-        unread_time: names::HUB_API_UNREAD_TIME,
-        write_time: names::HUB_API_WRITE_TIME,
-    };
     let (headers, head_bytes) = (limits::ADMIN_HEADERS, limits::ADMIN_HEAD_BYTES);
-    Bounds { what: "the hub's API", admission, headers, head_bytes, names }
+    Bounds { what: "the hub's API", admission, headers, head_bytes, names: Names::HUB_API }
 }

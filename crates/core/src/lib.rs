@@ -1,4 +1,5 @@
-//! Devices and what happens to them: the registry, twins, events, effects, timers, the journal, delivery.
+//! The state that the journal makes: the registry of devices, twins, command queues and timers; what accepts events, applies entries, reads the
+//! journal and explains effects.
 
 pub mod engine;
 pub mod explain;

@@ -11,7 +11,7 @@ use switchbox_store as store;
 use switchbox_store::DueCommand;
 use switchbox_support::{clock, log_limit::SiteLimit};
 
-/// At most ten such lines a minute are written to the log, with their count.
+/// Limit the log lines of one kind to ten a minute, with their count.
 static NOT_READ: SiteLimit = SiteLimit::new(10);
 static REJECTED: SiteLimit = SiteLimit::new(10);
 
@@ -51,40 +51,41 @@ impl Handle {
         }
     }
 
-    /// The wall clock went back, and open commands have got new times.
+    /// Called when the wall clock went back, and open commands have got new deadlines.
     pub fn clock_set(&self) {
         self.inner.queues.record_due(clock::now_ms());
     }
 
+    /// Ends all commands that are due. `after_start`: also those that end with a connection, which the stopped host had.
     async fn end_due_commands(&self, after_start: bool) -> Result<(), store::Error> {
         loop {
             // Cleared first, so that a deadline that is set from here on is recorded again.
             self.inner.queues.clear_due();
             self.inner.end_undelivered(self.inner.queues.take_undelivered());
             let (page, next) = self.inner.store.due_commands(clock::now_ms(), after_start, PAGE).await?;
-            let (found, ended) = (page.len(), self.end_due(page));
-            if found > 0 && ended > 0 {
+            let (due_count, ended_count) = (page.len(), self.end_due(page));
+            if due_count > 0 && ended_count > 0 {
                 continue;
             }
             if let Some(next) = next {
                 // Commands that another task is ending just now are still in the store.
-                let busy = if found > 0 { clock::now_ms() + 100 } else { 0 };
-                self.inner.queues.record_due(next.max(busy));
+                let retry_ms = if due_count > 0 { clock::now_ms() + 100 } else { 0 };
+                self.inner.queues.record_due(next.max(retry_ms));
             }
             return Ok(());
         }
     }
 
-    /// Returns how many of them had not ended yet.
+    /// Ends the commands. Returns how many of them had not ended yet.
     fn end_due(&self, page: Vec<DueCommand>) -> usize {
         let mut count = 0;
-        let mut rest = page.into_iter().peekable();
-        while let Some(first) = rest.next() {
-            let same = |other: &DueCommand| {
+        let mut remaining = page.into_iter().peekable();
+        while let Some(first) = remaining.next() {
+            let ends_alike = |other: &DueCommand| {
                 other.device == first.device && other.status_at_deadline == first.status_at_deadline
             };
             let mut commands = vec![(first.num, first.id.clone())];
-            while let Some(command) = rest.next_if(same) {
+            while let Some(command) = remaining.next_if(ends_alike) {
                 commands.push((command.num, command.id));
             }
             let Some(device) = self.inner.registry.get(first.device) else { continue };

@@ -17,9 +17,12 @@ const CLEANUP_DEVICES: usize = 1_024;
 /// Commands that are remembered as rejected because they were abandoned too often.
 const MAX_EXCEEDED: usize = 1_024;
 
+/// The lock of a fetched command.
 struct CommandLock {
+    /// The command's number among those of its device.
     num: u64,
     id: String,
+    /// By which the device settles the command.
     token: String,
     until: Instant,
 }
@@ -34,6 +37,7 @@ struct DeviceLocks {
 /// The locks of all devices.
 #[derive(Default)]
 pub(super) struct CommandLocks {
+    /// The locks of each device that has some, and the number of devices at which expired locks are removed next.
     devices: Mutex<(HashMap<DeviceNum, DeviceLocks>, usize)>,
     /// Commands that were abandoned too often, the newest last.
     exceeded: Mutex<VecDeque<(DeviceNum, u64)>>,
@@ -58,8 +62,7 @@ impl CommandLocks {
         }
         let locks_of_device = devices.entry(device).or_default();
         locks_of_device.remove_expired(device, now, is_open);
-        if locks_of_device.locks.len() >= COMMANDS_IN_FLIGHT
-            || locks_of_device.locks.iter().any(|locks| locks.num == num)
+        if locks_of_device.locks.len() >= COMMANDS_IN_FLIGHT || locks_of_device.locks.iter().any(|lock| lock.num == num)
         {
             return None;
         }
@@ -74,15 +77,16 @@ impl CommandLocks {
         Some((token, abandoned))
     }
 
-    /// Releases a lock. Returns the command's number and id.
+    /// Releases a lock. Returns the command's number and id, or `None` if the device has no lock with this token.
     pub(super) fn release(&self, device: DeviceNum, token: &str, now: Instant) -> Option<(u64, String)> {
         let mut devices = self.devices.lock();
         let locks = &mut devices.0.get_mut(&device)?.locks;
-        let at = locks.iter().position(|locks| locks.token == token && locks.until > now)?;
-        let locks = locks.swap_remove(at);
-        Some((locks.num, locks.id))
+        let index = locks.iter().position(|lock| lock.token == token && lock.until > now)?;
+        let lock = locks.swap_remove(index);
+        Some((lock.num, lock.id))
     }
 
+    /// The command is rejected because it was abandoned too often.
     pub(super) fn record_exceeded(&self, device: DeviceNum, num: u64) {
         let mut exceeded = self.exceeded.lock();
         if exceeded.len() == MAX_EXCEEDED {
@@ -91,11 +95,12 @@ impl CommandLocks {
         exceeded.push_back((device, num));
     }
 
+    /// Whether the command was rejected because it was abandoned too often, if that is still remembered.
     pub(super) fn is_exceeded(&self, device: DeviceNum, num: u64) -> bool {
         self.exceeded.lock().contains(&(device, num))
     }
 
-    /// Returns how often the command was abandoned, including this time.
+    /// The device abandoned the command. Returns how often it has, including this time.
     pub(super) fn abandon(&self, device: DeviceNum, num: u64, now: Instant, is_open: IsOpen<'_>) -> u32 {
         let mut devices = self.devices.lock();
         let locks_of_device = devices.0.entry(device).or_default();
@@ -120,7 +125,7 @@ pub(super) type IsOpen<'a> = &'a dyn Fn(DeviceNum, u64) -> bool;
 impl DeviceLocks {
     /// Removes locks that have expired and commands that have ended. Returns `false` if nothing remains.
     fn remove_expired(&mut self, device: DeviceNum, now: Instant, is_open: IsOpen<'_>) -> bool {
-        self.locks.retain(|locks| locks.until > now && is_open(device, locks.num));
+        self.locks.retain(|lock| lock.until > now && is_open(device, lock.num));
         self.abandoned.retain(|(num, _)| is_open(device, *num));
         !self.locks.is_empty() || !self.abandoned.is_empty()
     }

@@ -19,10 +19,11 @@ use switchbox_support::clock;
 pub(super) struct CommandRef {
     pub(super) num: u64,
     pub(super) id: Arc<str>,
-    /// It expires when the connection ends.
+    /// The command expires when the connection ends.
     ttl_zero: bool,
 }
 
+/// The content of a [`CommandWindow`].
 #[derive(Debug, Default)]
 struct State {
     /// The device subscribes to its commands.
@@ -33,6 +34,7 @@ struct State {
     more_in_store: bool,
     /// A task is reading the store for this device.
     reading_store: bool,
+    /// Commands that the connection has and the device has not acknowledged.
     in_flight: Vec<CommandRef>,
     /// Commands with a TTL of 0 that wait after others in the store.
     waiting: Vec<CommandRef>,
@@ -41,11 +43,11 @@ struct State {
 /// What the window did with a command that was just committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommandOffer {
-    /// It was handed to the connection.
+    /// The command was handed to the connection.
     Sent,
     /// The connection has room for it, but the subscription has QoS 0, so no acknowledgement can come.
     Unconfirmed,
-    /// It waits in the store until those before it are acknowledged.
+    /// The command waits in the store until those before it are acknowledged.
     Queued,
     /// The device does not subscribe to its commands.
     NotSubscribed,
@@ -54,16 +56,17 @@ pub(super) enum CommandOffer {
 /// The commands that [`CommandWindow::deliver_page`] did not hand to the connection, by reason.
 #[derive(Debug, Default)]
 pub(super) struct PageResult {
-    /// Their device subscribes with QoS 0. They are sent after their end is durable.
+    /// Commands for a subscription of QoS 0. They are sent after their end is durable.
     pub(super) unconfirmed: Vec<CommandDoc>,
-    /// Their device subscribes with QoS 0, and they may have been sent before.
+    /// Commands for a subscription of QoS 0 that may have been sent before.
     pub(super) possibly_sent: Vec<CommandRef>,
-    /// They have expired.
+    /// Commands that have expired.
     pub(super) expired: Vec<CommandRef>,
     /// The connection had no room for the next one.
     pub(super) blocked: bool,
 }
 
+/// The commands that one connection has. See the module.
 #[derive(Debug, Default)]
 pub(super) struct CommandWindow(Mutex<State>);
 
@@ -81,6 +84,7 @@ impl CommandWindow {
         state.more_in_store
     }
 
+    /// The device unsubscribed.
     pub(super) fn close(&self) {
         self.0.lock().subscribed = false;
     }
@@ -113,8 +117,8 @@ impl CommandWindow {
         CommandOffer::Queued
     }
 
-    /// These have their final status.
-    pub(super) fn ended(&self, nums: &[u64]) {
+    /// Removes commands that have ended.
+    pub(super) fn remove_ended(&self, nums: &[u64]) {
         let mut state = self.0.lock();
         state.in_flight.retain(|command| !nums.contains(&command.num));
         state.waiting.retain(|waiting| !nums.contains(&waiting.num));
@@ -124,12 +128,12 @@ impl CommandWindow {
     /// at most half of the allowed commands are in flight, so that the store is not asked for each command alone.
     pub(super) fn begin_reading(&self) -> bool {
         let mut state = self.0.lock();
-        let begin = state.subscribed
+        let is_due = state.subscribed
             && state.more_in_store
             && !state.reading_store
             && state.in_flight.len() <= COMMANDS_IN_FLIGHT / 2;
-        state.reading_store |= begin;
-        begin
+        state.reading_store |= is_due;
+        is_due
     }
 
     /// After which command to read, and how many. Returns `None` if no more can be in flight.
@@ -154,9 +158,9 @@ impl CommandWindow {
         let mut state = self.0.lock();
         let mut result = PageResult::default();
         for command in page.commands {
-            let known =
+            let is_known =
                 command.num <= state.cursor || state.in_flight.iter().any(|in_flight| in_flight.num == command.num);
-            if known || !queues.is_open(command.device, command.num) || command.status_at_deadline.is_some() {
+            if is_known || !queues.is_open(command.device, command.num) || command.status_at_deadline.is_some() {
                 state.cursor = state.cursor.max(command.num);
                 continue;
             }
@@ -167,13 +171,13 @@ impl CommandWindow {
             }
             let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
             let confirms = link.confirms_commands();
-            let takes = state.subscribed
+            let is_taken = state.subscribed
                 && if confirms {
                     deliver_command(&mut state, link, &command, again, now_ms)
                 } else {
                     again || link.has_room()
                 };
-            if !takes {
+            if !is_taken {
                 result.blocked = true;
                 return result;
             }
@@ -194,20 +198,20 @@ impl CommandWindow {
     pub(super) fn caught_up(&self, queues: &CommandQueues, device: DeviceNum, covered: u64) -> bool {
         let mut state = self.0.lock();
         state.cursor = state.cursor.max(covered);
-        let done = queues.last(device) <= state.cursor;
-        if done {
+        let is_caught_up = queues.last(device) <= state.cursor;
+        if is_caught_up {
             state.more_in_store = false;
             state.reading_store = false;
         }
-        done
+        is_caught_up
     }
 
     /// The connection has no room. Returns true if the reading stops: the next acknowledgement, or the next subscription, begins it again.
     pub(super) fn pause(&self) -> bool {
         let mut state = self.0.lock();
-        let pause = !state.in_flight.is_empty() || !state.subscribed;
-        state.reading_store &= !pause;
-        pause
+        let stops = !state.in_flight.is_empty() || !state.subscribed;
+        state.reading_store &= !stops;
+        stops
     }
 
     /// The connection ended. Returns the commands that expire with it.
@@ -218,7 +222,7 @@ impl CommandWindow {
     }
 }
 
-/// Returns false if the connection has no room for it.
+/// Hands the command to the connection. `again`: it may have been sent before. Returns false if the connection has no room for it.
 fn deliver_command(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> bool {
     let taken = link.deliver(outbound(command, again, now_ms));
     if taken {

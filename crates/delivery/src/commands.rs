@@ -51,7 +51,7 @@ impl Inner {
         let count = ended.len();
         if count > 0 {
             self.record_ends(device, status, &ended);
-            self.ingest.commands_settled(device, ended, done);
+            self.ingest.submit_command_ends(device, ended, done);
         }
         count
     }
@@ -67,10 +67,10 @@ impl Inner {
         claimed.map(|(num, id)| EndedCommand { num, id, status }).collect()
     }
 
-    /// Removes them from the connection's window, and counts and traces their ends, which are submitted next.
+    /// Removes ended commands from the connection's window, counts them and ends their spans. The caller submits their ends to the journal next.
     fn record_ends(&self, device: &Arc<Device>, status: CommandStatus, ended: &[EndedCommand]) {
         if let Some(online_device) = self.online.read().get(&device.num) {
-            online_device.commands.ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
+            online_device.commands.remove_ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
         }
         traces::commands_ended(&self.metrics, &device.name, status, ended);
         let label = Reason { reason: status.as_str() };
@@ -79,18 +79,18 @@ impl Inner {
 
     /// Ends commands whose device was not connected when they were committed.
     pub(super) fn end_undelivered(&self, undelivered: Vec<Undelivered>) {
-        let mut rest = undelivered.into_iter().peekable();
-        while let Some(Undelivered { device, num, id }) = rest.next() {
+        let mut remaining = undelivered.into_iter().peekable();
+        while let Some(Undelivered { device, num, id }) = remaining.next() {
             let status = CommandStatus::Expired;
             let mut ended = vec![EndedCommand { num, id, status }];
             while ended.len() < PAGE
-                && let Some(next) = rest.next_if(|next| next.device == device)
+                && let Some(next) = remaining.next_if(|next| next.device == device)
             {
                 ended.push(EndedCommand { num: next.num, id: next.id, status });
             }
             if let Some(device) = self.registry.get(device) {
                 self.record_ends(&device, status, &ended);
-                self.ingest.commands_settled(&device, ended, None);
+                self.ingest.submit_command_ends(&device, ended, None);
             }
         }
     }
@@ -98,18 +98,18 @@ impl Inner {
     /// Sends a command at most once, to a device whose subscription has QoS 0: the command's end is journaled first, and the command is
     /// sent when that is durable.
     pub(super) fn send_unconfirmed(&self, online_device: &Arc<OnlineDevice>, command: CommandDoc) {
-        let to = online_device.clone();
+        let target = online_device.clone();
         let ended = (command.num, command.id.clone());
         let send: EventsCommitted = Box::new(move |result| {
-            if result.is_ok() && !to.link.deliver(outbound(&command, false, clock::now_ms())) {
-                tracing::debug!(device = %to.device.name, id = command.id, "the connection ended before a command was sent");
+            if result.is_ok() && !target.link.deliver(outbound(&command, false, clock::now_ms())) {
+                tracing::debug!(device = %target.device.name, id = command.id, "the connection ended before a command was sent");
             }
         });
         self.end_commands(&online_device.device, CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
     }
 
-    /// Ends these as purged and waits until that is durable. Returns how many had not ended yet.
-    async fn purge_these(&self, device: &Arc<Device>, commands: Vec<(u64, String)>) -> Result<usize, ingest::Error> {
+    /// Ends the commands as purged and waits until that is durable. Returns how many had not ended yet.
+    async fn purge_commands(&self, device: &Arc<Device>, commands: Vec<(u64, String)>) -> Result<usize, ingest::Error> {
         let (done, result) = oneshot::channel();
         let done: EventsCommitted = Box::new(move |result| {
             let _ = done.send(result);
@@ -127,11 +127,11 @@ impl Handle {
     pub async fn cancel(&self, device: &Arc<Device>, id: &str) -> Result<(), CancelError> {
         let store = &self.inner.store;
         let find = || async {
-            let found = store.command(device.num, id.to_owned()).await?;
-            found.ok_or_else(|| CancelError::NoSuch(id.to_owned()))
+            let command = store.command(device.num, id.to_owned()).await?;
+            command.ok_or_else(|| CancelError::NoSuch(id.to_owned()))
         };
-        let found = find().await?;
-        if self.inner.purge_these(device, vec![(found.num, found.id)]).await? == 1 {
+        let command = find().await?;
+        if self.inner.purge_commands(device, vec![(command.num, command.id)]).await? == 1 {
             return Ok(());
         }
         Err(CancelError::Ended(id.to_owned(), find().await?.status.as_str()))
@@ -145,7 +145,7 @@ impl Handle {
             let Some(last) = page.last() else { return Ok(count) };
             after = last.num;
             let commands = page.into_iter().map(|command| (command.num, command.id)).collect();
-            count += self.inner.purge_these(device, commands).await?;
+            count += self.inner.purge_commands(device, commands).await?;
         }
     }
 
@@ -154,28 +154,29 @@ impl Handle {
         let Inner { registry, queues, ingest, .. } = self.inner.as_ref();
         if queues.len(device.num) > 0 {
             // Locked until the entry is applied: its events are offered to plugins before that, so it must not be refused then.
-            let _held = registry.lock_changes().await;
+            let _changes_lock = registry.lock_changes().await;
             registry.check_delete(device, revision)?;
             let status = CommandStatus::Purged;
             let ended = self.inner.claim(device, status, self.all_open(device.num).await?.into_iter());
             if !ended.is_empty() {
                 self.inner.record_ends(device, status, &ended);
-                let reply = ingest.device_deleted(device, ended, revision).await?;
-                return registry.deleted(reply, device, revision);
+                let reply = ingest.submit_device_deletion(device, ended, revision).await?;
+                return registry.deletion_result(reply, device, revision);
             }
         }
         registry.delete(device, revision).await
     }
 
+    /// The number and the id of each open command of the device.
     async fn all_open(&self, device: DeviceNum) -> Result<Vec<(u64, String)>, store::Error> {
-        let mut all: Vec<(u64, String)> = Vec::new();
+        let mut open: Vec<(u64, String)> = Vec::new();
         loop {
-            let after = all.last().map_or(0, |(num, _)| *num);
+            let after = open.last().map_or(0, |(num, _)| *num);
             let page = self.inner.store.open_commands(device, after, PAGE).await?;
             if page.is_empty() {
-                return Ok(all);
+                return Ok(open);
             }
-            all.extend(page.into_iter().map(|command| (command.num, command.id)));
+            open.extend(page.into_iter().map(|command| (command.num, command.id)));
         }
     }
 

@@ -75,7 +75,7 @@ impl Handle {
         let mut after = inner.queues.first(num).saturating_sub(1);
         loop {
             let page = {
-                let _turn = inner.readers.acquire().await.map_err(|_| store::Error::Closed)?;
+                let _permit = inner.readers.acquire().await.map_err(|_| store::Error::Closed)?;
                 inner.store.queued_commands(num, after, PAGE).await?
             };
             for command in page.commands {
@@ -90,12 +90,13 @@ impl Handle {
         }
     }
 
+    /// Locks the command, if it is open and neither expired nor locked.
     fn try_lock(&self, command: CommandDoc) -> Option<Fetched> {
         let (inner, device, num, now_ms) = (&self.inner, command.device, command.num, clock::now_ms());
         let is_open = |device, num| inner.queues.is_open(device, num);
-        let is_over =
+        let is_ended =
             command.status_at_deadline.is_some() || command.expires_ms.is_none_or(|expires| expires <= now_ms);
-        if is_over || !is_open(device, num) {
+        if is_ended || !is_open(device, num) {
             return None;
         }
         let (token, delivery_count) = inner.command_locks.lock(device, num, &command.id, Instant::now(), &is_open)?;

@@ -50,6 +50,7 @@ pub struct HostHandles {
 /// Devices whose queues are read at the same time.
 const READERS: usize = 4;
 
+/// What all clones of a [`Handle`] share.
 pub(super) struct Inner {
     pub(super) store: store::Handle,
     pub(super) ingest: ingest::Handle,
@@ -57,14 +58,19 @@ pub(super) struct Inner {
     pub(super) queues: CommandQueues,
     pub(super) metrics: Metrics,
     pub(super) runtime: tokio::runtime::Handle,
+    /// Permits for reading a device's queue from the store.
     pub(super) readers: Semaphore,
+    /// The devices that are connected.
     pub(super) online: RwLock<HashMap<DeviceNum, Arc<OnlineDevice>>>,
     /// Devices for which a config was queued, and whose connections are woken when the whole commit is applied.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: CallStats,
     pub(super) command_locks: CommandLocks,
+    /// How often a device may abandon a command; the last time the command is rejected.
     pub(super) command_deliveries: u32,
+    /// Messages that plugins have published and that are not delivered yet.
     pub(super) outgoing: Arc<publish_queue::PublishQueue>,
+    /// Calls methods of devices over HTTP. Empty until it is set.
     pub(super) proxy: OnceLock<proxy::Handle>,
 }
 
@@ -114,7 +120,7 @@ impl Handle {
 
     /// Waits until the queue of messages that plugins published has room. Returns false if it had to wait.
     pub async fn room_to_publish(&self) -> bool {
-        self.inner.outgoing.room().await
+        self.inner.outgoing.wait_for_room().await
     }
 
     /// How many devices are connected.
@@ -132,15 +138,16 @@ impl Handle {
 }
 
 impl Inner {
+    /// Journals settlements, for which no caller waits.
     pub(super) fn settle(&self, settlements: Vec<Settlement>) {
         if !settlements.is_empty() {
             self.store.submit_unawaited(Entry::Settled(settlements));
         }
     }
 
-    /// A connection ended: fails its method calls, ends the commands that expire with it, and journals when something was last
+    /// Called when a connection has ended: fails its method calls, ends the commands that expire with it, and journals when something was last
     /// received from the device, and its `disconnected` event.
-    pub(super) fn ended(&self, online_device: &OnlineDevice, reason: &str) {
+    pub(super) fn finish_connection(&self, online_device: &OnlineDevice, reason: &str) {
         let expired = online_device.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
         self.end_commands(&online_device.device, CommandStatus::Expired, expired, None);
         let (device, LastSeen { heartbeat_ms, config_sent_ms, .. }) =
@@ -152,7 +159,8 @@ impl Inner {
             self.settle(vec![Settlement::Failed { device, error }]);
         }
         self.record_gateway(&online_device.device);
-        self.ingest.lifecycle(&online_device.device, EventData::Disconnected { reason: reason.to_owned() });
+        self.ingest
+            .submit_lifecycle_event(&online_device.device, EventData::Disconnected { reason: reason.to_owned() });
     }
 
     /// Journals the gateway over which something was last received from the device, if it has changed.
@@ -162,13 +170,14 @@ impl Inner {
         }
     }
 
+    /// The device is not connected any more, unless a newer connection has replaced this one.
     pub(super) fn disconnect(&self, online_device: &Arc<OnlineDevice>, reason: &str) {
         let mut online = self.online.write();
         // A newer connection of the same device may have replaced this one already.
         if online.get(&online_device.device.num).is_some_and(|current| Arc::ptr_eq(current, online_device)) {
             online.remove(&online_device.device.num);
             drop(online);
-            self.ended(online_device, reason);
+            self.finish_connection(online_device, reason);
         }
     }
 }

@@ -12,16 +12,16 @@ pub enum Outbound {
     /// The device's config document. A link whose in-flight window is full keeps only the newest one waiting.
     Config(Arc<ConfigVersion>),
     Command {
-        /// Its number among those of its device.
+        /// The command's number among those of its device.
         num: u64,
         id: Arc<str>,
         subfolder: Arc<str>,
         payload: Bytes,
         /// `None` if it has none.
         properties: Option<Arc<[Property]>>,
-        /// It was sent before, perhaps on another connection.
+        /// Whether the command was sent before, perhaps on another connection.
         again: bool,
-        /// It is not sent after this time. The task that ends due commands ends it.
+        /// The command is not sent after this time. The task that ends due commands ends it.
         expires: Option<Instant>,
     },
     /// `rid` is unique among the device's calls in progress. The caller waits until `expires`, so the call is not sent after that.
@@ -55,7 +55,7 @@ pub trait Link: Send + Sync {
     fn confirms_commands(&self) -> bool {
         true
     }
-    /// It is a gateway's connection.
+    /// Whether the link is that of an attached device, over its gateway's connection.
     fn is_gateway(&self) -> bool {
         false
     }

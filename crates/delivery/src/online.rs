@@ -17,7 +17,7 @@ use switchbox_support::clock;
 pub struct Online {
     pub(super) online_device: Arc<OnlineDevice>,
     pub(super) inner: Arc<Inner>,
-    pub(super) ended: bool,
+    pub(super) is_ended: bool,
 }
 
 impl std::fmt::Debug for Online {
@@ -53,6 +53,7 @@ impl Online {
         }
     }
 
+    /// The device gets no more deliveries of this kind.
     pub fn unsubscribe(&self, kind: DownlinkKind) {
         self.online_device.unsubscribe(kind);
         if kind == DownlinkKind::Commands {
@@ -69,18 +70,19 @@ impl Online {
             Outbound::Command { num, id, .. } => (num, id),
             Outbound::Method { .. } => return false,
         };
-        let open = self.inner.queues.is_open(self.online_device.device.num, *num);
-        if open {
+        let is_open = self.inner.queues.is_open(self.online_device.device.num, *num);
+        if is_open {
             self.online_device.commands.resume(*num, id);
         }
-        open
+        is_open
     }
 
-    pub fn acknowledged(&self, receipts: impl IntoIterator<Item = DeliveryReport>) {
+    /// Journals the outcomes of deliveries. Commands that have ended by them make room for the next ones.
+    pub fn acknowledged(&self, reports: impl IntoIterator<Item = DeliveryReport>) {
         let time_ms = clock::now_ms();
         let device = self.online_device.device.num;
-        let (mut taken, mut refused) = (Vec::new(), Vec::new());
-        let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+        let settlements = reports.into_iter().filter_map(|report| match report {
             DeliveryReport::ConfigAcknowledged { version } => {
                 let newest = self.online_device.device.config().filter(|config| config.version == version);
                 if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
@@ -92,7 +94,7 @@ impl Online {
             }
             DeliveryReport::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
             DeliveryReport::ConfigSent => {
-                self.online_device.device.config_sent(time_ms);
+                self.online_device.device.record_config_sent(time_ms);
                 None
             }
             DeliveryReport::ConfigRefused { version } => {
@@ -100,7 +102,7 @@ impl Online {
                 None
             }
             DeliveryReport::CommandAcknowledged { num, id } => {
-                taken.push((num, id.as_ref().into()));
+                accepted.push((num, id.as_ref().into()));
                 None
             }
             DeliveryReport::CommandRefused { num, id } => {
@@ -109,7 +111,7 @@ impl Online {
             }
         });
         self.inner.settle(settlements.collect());
-        for (status, commands) in [(CommandStatus::Acknowledged, taken), (CommandStatus::Rejected, refused)] {
+        for (status, commands) in [(CommandStatus::Acknowledged, accepted), (CommandStatus::Rejected, refused)] {
             if !commands.is_empty() {
                 self.inner.end_commands(&self.online_device.device, status, commands.into_iter(), None);
                 queue_reader::wake(&self.inner, &self.online_device);
@@ -117,8 +119,8 @@ impl Online {
         }
     }
 
-    /// The device gave a command back. Returns how often it has, if it is to be sent again. Otherwise the command has ended: it was
-    /// given back too often and is rejected now, or it had ended before.
+    /// The device abandoned a command. Returns how often it has, if the command is to be sent again. Otherwise the command has ended: it was
+    /// abandoned too often and is rejected now, or it had ended before.
     #[must_use]
     pub fn abandoned(&self, num: u64, id: &Arc<str>) -> Option<u32> {
         let (inner, device) = (&self.inner, &self.online_device.device);
@@ -135,14 +137,14 @@ impl Online {
 
     /// Disconnects the device with this reason, which the `disconnected` event has.
     pub fn disconnect(mut self, reason: &str) {
-        self.ended = true;
+        self.is_ended = true;
         self.inner.disconnect(&self.online_device, reason);
     }
 }
 
 impl Drop for Online {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.is_ended {
             self.inner.disconnect(&self.online_device, "connection lost");
         }
     }

@@ -20,11 +20,14 @@ use switchbox_core::registry::Device;
 use switchbox_model::registry::{DeviceError, ErrorKind};
 use switchbox_store::ConfigVersion;
 
+/// A device while it is connected.
 pub(super) struct OnlineDevice {
     pub(super) device: Arc<Device>,
     pub(super) link: Arc<dyn Link>,
+    /// The kinds that it subscribes to, as bits.
     subscribed: AtomicU8,
     handed_config: Mutex<HandedConfig>,
+    /// The method calls that wait for its answers.
     pub(super) calls: WaitingCalls,
     pub(super) commands: CommandWindow,
     /// When this connection took the device over from another one.
@@ -35,7 +38,7 @@ pub(super) struct OnlineDevice {
 #[derive(Debug, Default)]
 struct HandedConfig {
     version: u64,
-    /// It was queued for a kept subscription: the client has not subscribed on this connection yet.
+    /// The version was queued for a kept subscription: the client has not subscribed on this connection yet.
     resumed: bool,
 }
 
@@ -106,7 +109,7 @@ impl OnlineDevice {
     /// The device refused this version.
     pub(super) fn refused_config(&self, version: u64, time_ms: u64) {
         let message = format!("config version {version} was refused, or is larger than the device takes");
-        self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
+        self.device.record_error(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
     }
 
     /// Fails all calls. Returns the commands that expire with this connection.

@@ -17,7 +17,7 @@ use switchbox_store as store;
 use switchbox_store::OutgoingDoc;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 
-/// Messages settled together.
+/// How many messages are settled by one entry, at most.
 const BATCH: usize = 64;
 
 /// Delivers the messages of the queue. A host has one.
@@ -50,24 +50,25 @@ impl Publisher {
     pub async fn run(self, tasks: Tasks, shutdown: CancellationToken) {
         let mut shards = tokio::task::JoinSet::new();
         for shard in 0..SHARDS {
-            let shard = self.clone().shard(shard, shutdown.clone());
+            let shard = self.clone().run_shard(shard, shutdown.clone());
             shards.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), shard));
         }
         // If the host fails to start, the end of the runtime ends these tasks.
         while shards.join_next().await.is_some() {}
         // Messages that are committed from here on stay among the documents, and plugins that wait for room are released.
-        self.queue.live.store(false, Ordering::Release);
+        self.queue.is_open.store(false, Ordering::Release);
         self.queue.room.notify_waiters();
     }
 
-    async fn shard(self, shard: usize, shutdown: CancellationToken) {
+    /// Delivers the messages of one shard until the shutdown.
+    async fn run_shard(self, shard: usize, shutdown: CancellationToken) {
         let Some(shard) = self.queue.shards.get(shard) else { return };
         let mut budget = WaitBudget::default();
         while !shutdown.is_cancelled() {
             let items: Vec<Item> = {
                 let mut items = shard.items.lock();
-                let many = items.len().min(BATCH);
-                items.drain(..many).collect()
+                let count = items.len().min(BATCH);
+                items.drain(..count).collect()
             };
             if items.is_empty() {
                 tokio::select! {
@@ -83,11 +84,11 @@ impl Publisher {
         let mut settled = Vec::new();
         for Item { id, message } in items {
             let bytes = message.size();
-            let kept = message.qos != QoS::AtMostOnce;
-            if !shutdown.is_cancelled() && self.publish_one(&id, message, budget).await.is_ok() && kept {
+            let is_stored = message.qos != QoS::AtMostOnce;
+            if !shutdown.is_cancelled() && self.publish_one(&id, message, budget).await.is_ok() && is_stored {
                 settled.push(Settlement::Published { id });
             }
-            self.queue.finished(bytes);
+            self.queue.release(bytes);
         }
         if !settled.is_empty() {
             self.store.submit_unawaited(Entry::Settled(settled));

@@ -8,14 +8,14 @@ use switchbox_model::CommandStatus;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::SiteLimit, tasks};
 
-/// At most ten such lines a minute are written to the log, with their count.
+/// Limits the log lines to ten a minute, with their count.
 static NOT_READ: SiteLimit = SiteLimit::new(10);
 
 /// Pause before the next try, when the connection had no room or the store could not be read.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause before the queue of a device that has just subscribed is read, so that its SUBACK and its config are sent first.
-const FIRST: Duration = Duration::from_millis(2);
+const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Starts to read the device's queue if commands wait in the store and no task reads it already.
 pub(super) fn wake(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
@@ -24,7 +24,7 @@ pub(super) fn wake(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
 
 /// As [`wake`], after a short pause, for a device that has just subscribed.
 pub(super) fn wake_soon(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
-    wake_after(FIRST, inner, online_device);
+    wake_after(SUBSCRIBE_PAUSE, inner, online_device);
 }
 
 fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
@@ -44,15 +44,16 @@ fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDev
     }
 }
 
+/// Reads pages of the queue and hands them to the connection, until it has all commands or as many as may be in flight.
 async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<(), store::Error> {
     let (window, device) = (&online_device.commands, online_device.device.num);
     while let Some((cursor, room)) = window.next_read() {
         // Commands before the oldest open one have ended, so they are skipped.
         let after = cursor.max(inner.queues.first(device).saturating_sub(1));
-        // What is read shows commands up to this one.
+        // The page that is read next shows commands up to this one.
         let covered = inner.queues.last(device);
         let page = {
-            let _turn = inner.readers.acquire().await.map_err(|_| store::Error::Closed)?;
+            let _permit = inner.readers.acquire().await.map_err(|_| store::Error::Closed)?;
             retry(|| inner.store.queued_commands(device, after, room)).await?
         };
         let last = page.last;
@@ -71,19 +72,20 @@ async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<()
     Ok(())
 }
 
+/// Ends the commands of the page that the connection did not take. The unconfirmed ones are sent when their end is durable.
 fn end_unsent(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, result: PageResult) {
     let expired = result.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(&online_device.device, CommandStatus::Expired, expired, None);
     result.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
-    // They may have been sent before, and a delivery of QoS 0 cannot carry DUP, so they are not sent again.
+    // The commands may have been sent before, and a delivery of QoS 0 cannot carry DUP, so they are not sent again.
     let possibly_sent = result.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
     inner.end_commands(&online_device.device, CommandStatus::SentUnconfirmed, possibly_sent, None);
 }
 
 /// Repeats the read until it succeeds or the store is closed.
-async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() -> F) -> Result<T, store::Error> {
+async fn retry<T, F: Future<Output = Result<T, store::Error>>>(read: impl Fn() -> F) -> Result<T, store::Error> {
     loop {
-        match ask().await {
+        match read().await {
             Err(store::Error::Closed) => return Err(store::Error::Closed),
             Err(error) => {
                 if let Some(more) = NOT_READ.allow() {
@@ -91,7 +93,7 @@ async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() ->
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
-            read => return read,
+            result => return result,
         }
     }
 }

@@ -40,24 +40,24 @@ impl Handle {
             return Err(RecentTakeover(device.name.id.clone()));
         }
         let online = self.connect_over(device, link, &format!("attached to gateway {gateway}"));
-        device.attached(gateway, clock::now_ms());
+        device.record_attached(gateway, clock::now_ms());
         self.inner.record_gateway(device);
         Ok(online)
     }
 
     fn connect_over(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
-        let (online_device, before) = {
+        let (online_device, previous) = {
             let mut online = self.inner.online.write();
             let taken_over_at = online.contains_key(&device.num).then(Instant::now);
             let online_device = Arc::new(OnlineDevice::new(device.clone(), link, taken_over_at));
             (online_device.clone(), online.insert(device.num, online_device))
         };
-        if let Some(before) = before {
-            before.link.close(why);
-            self.inner.ended(&before, why);
+        if let Some(previous) = previous {
+            previous.link.close(why);
+            self.inner.finish_connection(&previous, why);
         }
-        self.inner.ingest.lifecycle(device, EventData::Connected);
-        Online { online_device, inner: self.inner.clone(), ended: false }
+        self.inner.ingest.submit_lifecycle_event(device, EventData::Connected);
+        Online { online_device, inner: self.inner.clone(), is_ended: false }
     }
 }
 

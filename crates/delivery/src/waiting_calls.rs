@@ -23,7 +23,9 @@ const LATE_LOGGED_MAX: usize = 10_000;
 /// Counters of all calls of the host.
 #[derive(Debug)]
 pub(super) struct CallStats {
+    /// The request id of the next call.
     pub(super) next_rid: AtomicU64,
+    /// How many answers came when no call waited for them.
     pub(super) late: AtomicU64,
     /// The devices whose late answers were logged.
     late_logged: Mutex<HashSet<DeviceNum>>,
@@ -56,7 +58,7 @@ impl CallStats {
 pub(super) struct WaitingCalls(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
 
 impl WaitingCalls {
-    /// Returns `None` if as many calls wait as may.
+    /// Registers a call. Returns the receiver of its answer, or `None` if as many calls wait as may.
     pub(super) fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
         let (answer, answered) = oneshot::channel();
         let mut calls = self.0.lock();
@@ -67,6 +69,7 @@ impl WaitingCalls {
         Some(answered)
     }
 
+    /// Gives the answer to its call. Returns false if no call waits for it.
     pub(super) fn answer(&self, rid: u64, response: Response) -> bool {
         let call = self.0.lock().remove(&rid);
         call.is_some_and(|call| call.send(response).is_ok())

@@ -30,16 +30,16 @@ impl Manager {
         self.decide(id, Decision::Approved { caller: caller.to_owned() }).await
     }
 
-    /// Drops them; their event becomes a dead letter.
+    /// Drops the effects that wait under this id; their event becomes a dead letter. That is in the journal when it returns.
     pub async fn reject(&self, id: &str, caller: &str, reason: &str) -> Result<(), ApprovalError> {
         self.decide(id, Decision::Rejected { caller: caller.to_owned(), reason: reason.to_owned() }).await
     }
 
     async fn decide(&self, id: &str, decision: Decision) -> Result<(), ApprovalError> {
-        let done = self.context.approvals.decide(id, decision);
-        let done = done.ok_or_else(|| ApprovalError::NotFound(id.chars().take(300).collect()))?;
-        done.await.map_err(|_| ApprovalError::Stopping)?;
-        // What was submitted before it is on the disk with it.
+        let carried_out = self.context.approvals.decide(id, decision);
+        let carried_out = carried_out.ok_or_else(|| ApprovalError::NotFound(id.chars().take(300).collect()))?;
+        carried_out.await.map_err(|_| ApprovalError::Stopping)?;
+        // When the barrier is on the disk, all entries that were submitted before it are as well.
         self.context.store.call(Entry::Barrier).await?;
         Ok(())
     }

@@ -17,23 +17,23 @@ use switchbox_model::{Seq, limits};
 use switchbox_plugin_runtime::limits::{Line, names};
 use switchbox_support::clock;
 
-/// Describes what waits.
+/// Describes the waiting effects, for an operator.
 fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> Approval {
     let registry = &runner.context.registry;
     let name = |num| registry.get(num).map(|device| device.name.clone());
     let effects = uncommitted.effects();
     let shown = effects.get(..effects.len().min(limits::APPROVAL_EFFECTS)).unwrap_or_default();
     let Exceeded { line, targets, most, called } = exceeded;
-    let what = if line == Line::MaxTargetsPerEvent { "targets" } else { "new targets within a minute" };
+    let counted = if line == Line::MaxTargetsPerEvent { "targets" } else { "new targets within a minute" };
     let called = if called > 0 { format!(", with {called} devices whose methods it called") } else { String::new() };
-    let more = uncommitted.version.setup.limits.raise(line);
+    let raise_text = uncommitted.version.setup.limits.raise(line);
     Approval {
         seq: uncommitted.job.event.seq,
         plugin: runner.name.clone(),
         digest: uncommitted.version.digest.to_string(),
         device: uncommitted.job.device.as_ref().map(|device| device.name.id.to_string()).unwrap_or_default(),
         since_ms: clock::now_ms(),
-        why: format!("limits.{}: {targets} {what}{called}; up to {most} need no approval{more}", line.key()),
+        why: format!("limits.{}: {targets} {counted}{called}; up to {most} need no approval{raise_text}", line.key()),
         targets: distinct_targets(effects, &[]).len(),
         effects: lines(shown, &[], &name),
         effect_count: effects.len(),

@@ -17,12 +17,15 @@ pub struct Approval {
     pub digest: String,
     /// The device that the event came from; empty if it came from none.
     pub device: String,
+    /// Since when they wait, milliseconds since the Unix epoch.
     pub since_ms: u64,
     /// The limit, and by how much the effects exceed it.
     pub why: String,
+    /// How many devices and topics all effects reach.
     pub targets: usize,
     /// The first effects, in the format of docs/recordings.md.
     pub effects: Vec<switchbox_dry_run::effect::EffectLine>,
+    /// How many effects there are.
     pub effect_count: usize,
 }
 
@@ -34,7 +37,7 @@ impl Approval {
     }
 }
 
-/// What an operator decided.
+/// An operator's decision.
 pub(super) enum Decision {
     Approved { caller: String },
     Rejected { caller: String, reason: String },

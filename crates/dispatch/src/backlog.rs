@@ -51,20 +51,23 @@ pub(super) enum BacklogTask {
 #[derive(Default)]
 struct Inner {
     queues: EventQueues,
+    /// `None` if the plugin has caught up: it does not read from the journal.
     catch_up: Option<CatchUp>,
     /// The ranges of events that were read from the journal lately, in ascending order: from the first number, to before the second.
-    read: VecDeque<(Seq, Seq)>,
+    read_ranges: VecDeque<(Seq, Seq)>,
     /// The number after the newest event that was queued or read. An event before it that is offered now was overtaken: the journal
     /// is not read from that event, because the events that overtook it would be handled twice.
     accepted_to: Seq,
+    /// All workers of the plugin, those below included.
     workers: usize,
-    idle: usize,
+    /// Workers that wait for [`Backlog::work`].
+    idle_workers: usize,
     /// Workers that wait for a device's answer.
-    waiting: usize,
-    /// Events whose effects are held back.
+    waiting_workers: usize,
+    /// How many events have effects that are held back.
     held_back: usize,
     /// Events whose effects wait for approval.
-    awaiting: BTreeSet<Seq>,
+    awaiting_approval: BTreeSet<Seq>,
     /// Tasks that wait for approvals.
     approval_tasks: usize,
     /// Workers get no events for now.
@@ -73,37 +76,42 @@ struct Inner {
 }
 
 impl Inner {
-    /// The event was read from the journal.
+    /// Whether the event was read from the journal.
     fn was_read(&self, seq: Seq) -> bool {
-        let behind = self.read.partition_point(|(from, _)| *from <= seq);
-        behind.checked_sub(1).and_then(|at| self.read.get(at)).is_some_and(|(_, to)| seq < *to)
+        let index_after = self.read_ranges.partition_point(|(from, _)| *from <= seq);
+        index_after.checked_sub(1).and_then(|at| self.read_ranges.get(at)).is_some_and(|(_, to)| seq < *to)
     }
 
-    fn remember_read(&mut self, read: (Seq, Seq)) {
-        if self.read.len() >= READS_REMEMBERED {
-            self.read.pop_front();
+    fn record_read(&mut self, range: (Seq, Seq)) {
+        if self.read_ranges.len() >= READS_REMEMBERED {
+            self.read_ranges.pop_front();
         }
-        self.read.push_back(read);
+        self.read_ranges.push_back(range);
     }
 }
 
+/// The events of one plugin, shared by its workers and by the tasks that offer events.
 pub(super) struct Backlog {
     inner: Mutex<Inner>,
+    /// Wakes a worker: a queue is ready, or the plugin stops.
     work: Notify,
-    room: Notify,
-    done: Notify,
-    start: Box<dyn Fn(BacklogTask) + Send + Sync>,
+    /// Wakes those that wait for room in the queue: events were handled, or the plugin stops.
+    room_freed: Notify,
+    /// Wakes [`Backlog::wait_until_idle`] and [`Backlog::drain`]: a worker, held-back effects or an approval ended.
+    work_ended: Notify,
+    /// Spawns a task.
+    spawn: Box<dyn Fn(BacklogTask) + Send + Sync>,
 }
 
 impl Backlog {
-    /// Accepts no events before [`Backlog::begin`].
-    pub(super) fn new(catch_up: CatchUp, start: impl Fn(BacklogTask) + Send + Sync + 'static) -> Self {
+    /// Accepts no events before [`Backlog::begin`]. `spawn` must not block: it is called with the backlog locked.
+    pub(super) fn new(catch_up: CatchUp, spawn: impl Fn(BacklogTask) + Send + Sync + 'static) -> Self {
         Self {
             inner: Mutex::new(Inner { catch_up: Some(catch_up), ..Inner::default() }),
             work: Notify::new(),
-            room: Notify::new(),
-            done: Notify::new(),
-            start: Box::new(start),
+            room_freed: Notify::new(),
+            work_ended: Notify::new(),
+            spawn: Box::new(spawn),
         }
     }
 
@@ -118,7 +126,7 @@ impl Backlog {
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
             if inner.was_read(seq) {
-                // It was in the journal but not offered yet when the plugin read the journal up to it.
+                // The event was in the journal but not offered yet when the plugin read the journal up to it.
                 continue;
             }
             let is_late = seq < inner.catch_up.as_ref().map_or(inner.accepted_to, |catch_up| catch_up.from);
@@ -126,7 +134,7 @@ impl Backlog {
                 catch_up.newest = catch_up.newest.max(seq);
             } else if !is_late && (inner.queues.len >= QUEUE_EVENTS || inner.queues.bytes >= QUEUE_BYTES) {
                 inner.catch_up = Some(CatchUp { from: seq, cursor: seq, newest: seq, handled: HashSet::new() });
-                (self.start)(BacklogTask::FallBehind);
+                (self.spawn)(BacklogTask::FallBehind);
             } else {
                 inner.accepted_to = inner.accepted_to.max(Seq(seq.0 + 1));
                 inner.queues.push(job, jobs.size_hint().0);
@@ -152,11 +160,11 @@ impl Backlog {
         if inner.stopped || inner.paused || inner.queues.ready.is_empty() {
             return;
         }
-        if inner.idle > 0 {
+        if inner.idle_workers > 0 {
             self.work.notify_one();
-        } else if inner.workers < (COMPUTING_MAX + inner.waiting).min(WORKERS_MAX) {
+        } else if inner.workers < (COMPUTING_MAX + inner.waiting_workers).min(WORKERS_MAX) {
             inner.workers += 1;
-            (self.start)(BacklogTask::Worker);
+            (self.spawn)(BacklogTask::Worker);
         }
     }
 
@@ -166,11 +174,11 @@ impl Backlog {
             let woken = self.work.notified();
             {
                 let mut inner = self.inner.lock();
-                if inner.stopped || inner.workers > COMPUTING_MAX + inner.waiting {
+                if inner.stopped || inner.workers > COMPUTING_MAX + inner.waiting_workers {
                     inner.workers -= 1;
                     self.ensure_workers(&mut inner);
                     drop(inner);
-                    self.done.notify_waiters();
+                    self.work_ended.notify_waiters();
                     return None;
                 }
                 if !inner.paused
@@ -179,13 +187,13 @@ impl Backlog {
                     self.ensure_workers(&mut inner);
                     return Some(batch);
                 }
-                inner.idle += 1;
+                inner.idle_workers += 1;
                 if inner.paused {
-                    self.done.notify_waiters();
+                    self.work_ended.notify_waiters();
                 }
             }
             woken.await;
-            self.inner.lock().idle -= 1;
+            self.inner.lock().idle_workers -= 1;
         }
     }
 
@@ -195,16 +203,16 @@ impl Backlog {
         inner.workers -= 1;
         self.ensure_workers(&mut inner);
         drop(inner);
-        self.done.notify_waiters();
+        self.work_ended.notify_waiters();
     }
 
     /// All jobs that were taken from the queue have been submitted to the journal.
     pub(super) fn finish(&self, key: QueueKey) {
         let mut inner = self.inner.lock();
-        inner.queues.done(key);
+        inner.queues.finish(key);
         self.ensure_workers(&mut inner);
         drop(inner);
-        self.room.notify_one();
+        self.room_freed.notify_one();
     }
 
     /// Puts jobs back at the front of their queue, which is blocked until [`Backlog::wake`].
@@ -212,6 +220,7 @@ impl Backlog {
         self.inner.lock().queues.put_back(batch);
     }
 
+    /// Lets workers take the queue's jobs again, after [`Backlog::put_back`].
     pub(super) fn wake(&self, key: QueueKey) {
         let mut inner = self.inner.lock();
         inner.queues.wake(key);
@@ -220,21 +229,22 @@ impl Backlog {
 
     /// The effects of the event `in_progress` are held back; the other jobs that were taken are put back behind it. The caller has to
     /// call [`Backlog::held_back_ended`] afterwards.
-    pub(super) fn put_back_behind(&self, in_progress: Seq, rest: JobBatch) {
+    pub(super) fn put_back_behind(&self, in_progress: Seq, remaining: JobBatch) {
         let mut inner = self.inner.lock();
         inner.held_back += 1;
-        inner.queues.put_back_behind(in_progress, rest);
+        inner.queues.put_back_behind(in_progress, remaining);
     }
 
+    /// The effects of an event are not held back any more: they were committed or dropped.
     pub(super) fn held_back_ended(&self) {
         self.inner.lock().held_back -= 1;
-        self.done.notify_waiters();
+        self.work_ended.notify_waiters();
     }
 
     /// The effects of the event wait for approval. The caller has to call [`Backlog::approval_ended`] afterwards.
     pub(super) fn wait_for_approval(&self, seq: Seq) {
         let mut inner = self.inner.lock();
-        inner.awaiting.insert(seq);
+        inner.awaiting_approval.insert(seq);
         inner.approval_tasks += 1;
     }
 
@@ -243,16 +253,16 @@ impl Backlog {
         let mut inner = self.inner.lock();
         inner.approval_tasks -= 1;
         if decided {
-            inner.awaiting.remove(&seq);
+            inner.awaiting_approval.remove(&seq);
         }
         drop(inner);
-        self.done.notify_waiters();
+        self.work_ended.notify_waiters();
     }
 
     /// While the guard exists, one worker counts as waiting for a device, so that another may run in its place.
     pub(super) fn count_as_waiting(&self) -> WaitingWorker<'_> {
         let mut inner = self.inner.lock();
-        inner.waiting += 1;
+        inner.waiting_workers += 1;
         self.ensure_workers(&mut inner);
         drop(inner);
         WaitingWorker(self)
@@ -261,7 +271,7 @@ impl Backlog {
     /// Waits until the queue is at most half full. Returns false if the plugin has stopped.
     pub(super) async fn wait_for_room(&self) -> bool {
         loop {
-            let room = self.room.notified();
+            let room_freed = self.room_freed.notified();
             {
                 let inner = self.inner.lock();
                 if inner.stopped {
@@ -271,22 +281,22 @@ impl Backlog {
                     return true;
                 }
             }
-            room.await;
+            room_freed.await;
         }
     }
 
     /// Starts to accept events. Those up to `newest` are read from the journal; later ones are offered.
     pub(super) fn begin(&self, newest: Seq) {
         self.with_catch_up(|catch_up| catch_up.newest = newest);
-        (self.start)(BacklogTask::CatchUp);
+        (self.spawn)(BacklogTask::CatchUp);
     }
 
     /// Access to the state of catching up. Returns `None` if the plugin does not read from the journal.
-    pub(super) fn with_catch_up<T>(&self, look: impl FnOnce(&mut CatchUp) -> T) -> Option<T> {
-        self.inner.lock().catch_up.as_mut().map(look)
+    pub(super) fn with_catch_up<T>(&self, access: impl FnOnce(&mut CatchUp) -> T) -> Option<T> {
+        self.inner.lock().catch_up.as_mut().map(access)
     }
 
-    /// Everything before `next` was read. Queues the jobs. Returns true if the plugin has caught up.
+    /// Every event before `next` was read from the journal. Queues the jobs of those that the plugin has to handle. Returns true if the plugin has caught up.
     pub(super) fn queue_read(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
         jobs.into_iter().for_each(|job| inner.queues.push(job, 0));
@@ -296,9 +306,9 @@ impl Backlog {
         let (from, cursor, newest) = (catch_up.from, catch_up.cursor, catch_up.newest);
         inner.accepted_to = inner.accepted_to.max(cursor);
         if cursor > newest {
-            let read = (from, cursor);
+            let range = (from, cursor);
             inner.catch_up = None;
-            inner.remember_read(read);
+            inner.record_read(range);
             return true;
         }
         inner.stopped
@@ -308,7 +318,7 @@ impl Backlog {
     pub(super) fn oldest(&self) -> Option<Seq> {
         let inner = self.inner.lock();
         let in_journal = inner.catch_up.as_ref().map(|catch_up| catch_up.cursor);
-        [inner.queues.oldest(), in_journal, inner.awaiting.first().copied()].into_iter().flatten().min()
+        [inner.queues.oldest(), in_journal, inner.awaiting_approval.first().copied()].into_iter().flatten().min()
     }
 
     /// The number of events queued in memory, and whether more wait in the journal.
@@ -322,24 +332,25 @@ impl Backlog {
         self.inner.lock().paused = true;
     }
 
+    /// Gives events to workers again.
     pub(super) fn resume(&self) {
         let mut inner = self.inner.lock();
         inner.paused = false;
         self.ensure_workers(&mut inner);
     }
 
-    /// Waits until no worker handles an event, after [`Backlog::pause`]. Effects that are held back or wait for approval are left.
-    pub(super) async fn quiet(&self) {
+    /// Waits until no worker handles an event, after [`Backlog::pause`]. Effects may still be held back or wait for approval.
+    pub(super) async fn wait_until_idle(&self) {
         loop {
-            let done = self.done.notified();
+            let work_ended = self.work_ended.notified();
             {
                 let inner = self.inner.lock();
-                if inner.workers <= inner.idle {
+                if inner.workers <= inner.idle_workers {
                     return;
                 }
             }
-            // A worker may have ended its events and not yet be idle when it was looked at, so the look is repeated.
-            let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
+            // A worker may have finished its events and not be counted as idle yet, so the check is repeated.
+            let _ = tokio::time::timeout(Duration::from_millis(50), work_ended).await;
         }
     }
 
@@ -351,9 +362,9 @@ impl Backlog {
     /// Waits until the events that are being handled are done, after [`Backlog::close`].
     pub(super) async fn drain(&self) {
         loop {
-            let done = self.done.notified();
+            let work_ended = self.work_ended.notified();
             self.work.notify_waiters();
-            self.room.notify_one();
+            self.room_freed.notify_one();
             let busy = {
                 let inner = self.inner.lock();
                 inner.workers + inner.held_back + inner.approval_tasks
@@ -362,7 +373,7 @@ impl Backlog {
                 return;
             }
             // A worker may have read the state and not yet registered for `work`, so the wake-up is repeated.
-            let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
+            let _ = tokio::time::timeout(Duration::from_millis(50), work_ended).await;
         }
     }
 }
@@ -372,7 +383,7 @@ pub(super) struct WaitingWorker<'a>(&'a Backlog);
 
 impl Drop for WaitingWorker<'_> {
     fn drop(&mut self) {
-        self.0.inner.lock().waiting -= 1;
+        self.0.inner.lock().waiting_workers -= 1;
     }
 }
 

@@ -20,7 +20,9 @@ pub(super) struct Observation {
     guest_ns: u64,
     /// Effects and method calls.
     effects: u32,
+    /// Devices and topics that they reach.
     targets: u32,
+    /// Effects and method calls that have a target.
     on_targets: u32,
     ended: ExecutionEnd,
 }
@@ -59,8 +61,10 @@ impl Observation {
 pub(super) struct Behaviour {
     pub(super) events: u64,
     pub(super) traps: u64,
+    /// Executions in which the guest rejected the event or asked for a retry.
     pub(super) errors: u64,
     pub(super) dead_letters: u64,
+    /// Executions that succeeded. The three sums below are of these.
     done: u64,
     effects: u64,
     targets: u64,
@@ -119,20 +123,22 @@ impl Behaviour {
         }
     }
 
-    /// The median guest time.
+    /// The median guest time, rounded down to the begin of its bucket. Returns `None` without events.
     pub(super) fn median_guest_time(&self) -> Option<Duration> {
-        let mut before = 0;
+        let mut sum = 0;
         let index = self.guest.iter().position(|count| {
-            before += u64::from(*count);
-            self.events > 0 && before * 2 >= self.events
+            sum += u64::from(*count);
+            self.events > 0 && sum * 2 >= self.events
         })?;
         Some(Duration::from_nanos(begin_of(index)))
     }
 
+    /// Effects and method calls of an execution that succeeded, on average.
     pub(super) fn effects_per_event(&self) -> Option<f64> {
         ratio(self.effects, self.done)
     }
 
+    /// Effects and method calls for each target that an execution reaches, on average.
     pub(super) fn effects_per_target(&self) -> Option<f64> {
         ratio(self.on_targets, self.targets)
     }

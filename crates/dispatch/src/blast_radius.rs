@@ -17,18 +17,22 @@ const COUNTED_SECONDS: u64 = 60;
 /// The targets of a plugin since it was started.
 #[derive(Debug, Default)]
 pub(super) struct BlastRadius {
+    /// The hashes of the targets that were reached.
     known: HashSet<u64>,
-    /// How many new ones were reached in each of the last seconds, the oldest first.
-    new: VecDeque<(u64, u32)>,
+    /// Seconds in which new targets were reached, and how many; the oldest first.
+    new_by_second: VecDeque<(u64, u32)>,
 }
 
 /// The limit that an event's effects exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exceeded {
+    /// The setting under `[limits]` that is exceeded.
     pub(super) line: Line,
+    /// How many targets there would be.
     pub(super) targets: u32,
+    /// Up to so many targets need no approval.
     pub(super) most: u32,
-    /// The targets of them that are devices whose methods the event has called.
+    /// How many of the targets are devices whose methods the event has called.
     pub(super) called: u32,
 }
 
@@ -47,15 +51,15 @@ impl BlastRadius {
         now: Duration,
         was_reached: impl Fn(DeviceNum) -> bool,
     ) -> Option<Exceeded> {
-        // What was only called cannot wait any more.
+        // Without effects nothing can wait for an approval: method calls are made already.
         if effects.iter().all(|effect| effect.target().is_none()) {
             return None;
         }
         let called_alone = distinct_targets(&[], called);
-        let all = distinct_targets(effects, called);
-        if let Some(most) = limits.max_targets_per_event.map(u32::from).filter(|most| count(&all) > *most) {
+        let all_targets = distinct_targets(effects, called);
+        if let Some(most) = limits.max_targets_per_event.map(u32::from).filter(|most| count(&all_targets) > *most) {
             let (line, called) = (Line::MaxTargetsPerEvent, count(&called_alone));
-            return Some(Exceeded { line, targets: count(&all), most, called });
+            return Some(Exceeded { line, targets: count(&all_targets), most, called });
         }
         let (targets, most) = (distinct_targets(effects, &[]), limits.max_new_targets_per_minute);
         let refused = self.admit_new(&targets, most, now, was_reached)?;
@@ -74,6 +78,8 @@ impl BlastRadius {
         self.admit_new(&[(Some(device), target_hash(Target::Device(device)))], Some(most), now, was_reached)
     }
 
+    /// Records the targets, unless more than `most` of them would be new within a minute. `targets`: each with its hash, and its number if it is a
+    /// device.
     fn admit_new(
         &mut self,
         targets: &[(Option<DeviceNum>, u64)],
@@ -84,16 +90,16 @@ impl BlastRadius {
         let is_new = |(device, hash): &&(Option<DeviceNum>, u64)| {
             !self.known.contains(hash) && !device.is_some_and(&was_reached)
         };
-        let new = u32::try_from(targets.iter().filter(is_new).count()).unwrap_or(u32::MAX);
-        if new > 0 {
+        let new_count = u32::try_from(targets.iter().filter(is_new).count()).unwrap_or(u32::MAX);
+        if new_count > 0 {
             let second = now.as_secs();
-            let within = new.saturating_add(self.new_within_a_minute(second));
-            if let Some(most) = most.map(u32::from).filter(|most| within > *most) {
-                return Some(TooManyNew { new: within, most });
+            let new_in_minute = new_count.saturating_add(self.new_within_a_minute(second));
+            if let Some(most) = most.map(u32::from).filter(|most| new_in_minute > *most) {
+                return Some(TooManyNew { new: new_in_minute, most });
             }
-            match self.new.back_mut().filter(|(at, _)| *at == second) {
-                Some((_, count)) => *count = count.saturating_add(new),
-                None => self.new.push_back((second, new)),
+            match self.new_by_second.back_mut().filter(|(at, _)| *at == second) {
+                Some((_, count)) => *count = count.saturating_add(new_count),
+                None => self.new_by_second.push_back((second, new_count)),
             }
         }
         targets.iter().for_each(|(_, hash)| self.record(*hash));
@@ -101,10 +107,10 @@ impl BlastRadius {
     }
 
     fn new_within_a_minute(&mut self, second: u64) -> u32 {
-        while self.new.front().is_some_and(|(at, _)| second.saturating_sub(*at) > COUNTED_SECONDS) {
-            self.new.pop_front();
+        while self.new_by_second.front().is_some_and(|(at, _)| second.saturating_sub(*at) > COUNTED_SECONDS) {
+            self.new_by_second.pop_front();
         }
-        self.new.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        self.new_by_second.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// Records the targets of effects that an operator approved.

@@ -24,7 +24,7 @@ use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
 /// The devices that a canary acts for.
 #[derive(Debug, Clone)]
 pub(super) enum CanaryScope {
-    /// This many of 10,000 devices.
+    /// The canary acts for this many of 10,000 devices.
     Share(u64),
     /// The devices whose id matches the pattern.
     Devices(String, GlobSet),
@@ -45,10 +45,13 @@ pub(super) struct Canary {
     pub(super) version: Arc<Version>,
     /// The component's bytes, for putting it in force. `None` if the canary has the component in force.
     pub(super) component: Option<bytes::Bytes>,
+    /// The text of its settings file. `None` if the canary has the settings in force.
     pub(super) settings: Option<String>,
+    /// When the canary was started, milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
     scope: RwLock<CanaryScope>,
-    over: AtomicBool,
+    is_over: AtomicBool,
+    /// How the canary ended; `None` if it is running.
     ended: Mutex<Option<CanaryEnd>>,
 }
 
@@ -66,7 +69,7 @@ impl Canary {
             settings,
             since_ms,
             scope: RwLock::new(scope),
-            over: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             ended: Mutex::default(),
         })
     }
@@ -79,7 +82,7 @@ impl Canary {
         *self.scope.write() = scope;
     }
 
-    /// Timers and other events without a device belong to the version in force.
+    /// Whether the canary handles the job. Timers and other events without a device belong to the version in force.
     pub(super) fn acts_for(&self, job: &Job) -> bool {
         match &*self.scope.read() {
             CanaryScope::Share(share) => share_key(&job.event).is_some_and(|key| is_in_share(Some(key), *share)),
@@ -91,11 +94,11 @@ impl Canary {
 
     pub(super) fn end(&self, end: CanaryEnd) {
         self.ended.lock().get_or_insert(end);
-        self.over.store(true, Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
+        self.is_over.load(Ordering::Acquire)
     }
 
     pub(super) fn ended(&self) -> Option<CanaryEnd> {
@@ -113,13 +116,13 @@ impl Canary {
         observations: impl Iterator<Item = Observation>,
         in_force: &Version,
     ) -> Option<String> {
-        let before = in_force.behaviour.lock().clone();
-        let mut new = self.version.behaviour.lock();
-        observations.for_each(|observation| new.add(observation));
-        version_guard::violated(&self.version.guard, &new, Some(&before))
+        let of_in_force = in_force.behaviour.lock().clone();
+        let mut behaviour = self.version.behaviour.lock();
+        observations.for_each(|observation| behaviour.add(observation));
+        version_guard::violation(&self.version.guard, &behaviour, Some(&of_in_force))
     }
 
-    /// Adds a dead letter to the statistics.
+    /// Adds a dead letter to the statistics. Returns what [`Canary::observe`] returns.
     pub(super) fn observe_dead_letter(&self, in_force: &Version) -> Option<String> {
         self.version.behaviour.lock().dead_letters += 1;
         self.observe(std::iter::empty(), in_force)

@@ -56,14 +56,14 @@ impl Manager {
             runner.versions.recheck_instances();
             return Ok(status(&runner, &canary));
         }
-        let of = runner.version();
+        let in_force = runner.version();
         let bytes = component.as_ref().map(|component| component.bytes.clone());
         let (settings, text) = settings.map_or((None, None), |(settings, text)| (Some(settings), Some(text)));
-        let candidate = self.candidate(name, &of, component, settings).await?;
-        let (new, in_force) = (candidate.schema(), of.schema());
-        if new != in_force {
+        let candidate = self.candidate(name, &in_force, component, settings).await?;
+        let (new_schema, schema_in_force) = (candidate.schema(), in_force.schema());
+        if new_schema != schema_in_force {
             return Err(ShadowError::Invalid(format!(
-                "the candidate keeps the plugin's state in schema {new}, and the version in force in schema {in_force}; a canary shares the state, so try this candidate as a shadow"
+                "the candidate keeps the plugin's state in schema {new_schema}, and the version in force in schema {schema_in_force}; a canary shares the state, so try this candidate as a shadow"
             )));
         }
         tracing::info!(plugin = %name, digest = %candidate.digest, "a canary acts for some devices");
@@ -80,6 +80,7 @@ impl Manager {
         Some(status(&runner, &canary))
     }
 
+    /// The status of the plugin's newest canary, running or ended. Returns `None` if it has had none since it was started.
     #[must_use]
     pub fn canary_status(&self, name: &PluginName) -> Option<CanaryStatus> {
         let runner = self.routes.runner(name)?;

@@ -15,7 +15,7 @@ pub(super) fn end(runner: &Runner, why: String) {
     end_with(runner, CanaryEnd { why, time_ms: clock::now_ms(), by_guard: false, event: None });
 }
 
-/// The same, because it violated its guard. `event`: with which it did, if that is known.
+/// Ends the plugin's canary, if it is running, because it violated its guard. `event`: the one with which it did, if that is known.
 pub(super) fn end_by_guard(runner: &Runner, why: &str, event: Option<Seq>) {
     let why = format!("the guard ended it: {why}");
     end_with(runner, CanaryEnd { why, time_ms: clock::now_ms(), by_guard: true, event });
@@ -28,6 +28,7 @@ fn end_with(runner: &Runner, end: CanaryEnd) {
     }
 }
 
+/// The canary's status, also after it has ended.
 #[allow(clippy::cast_precision_loss, reason = "at most 10,000")]
 pub(super) fn status(runner: &Runner, canary: &Canary) -> CanaryStatus {
     let (share, devices) = match canary.scope() {

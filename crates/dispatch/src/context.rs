@@ -25,27 +25,34 @@ use switchbox_support::{metrics::Metrics, tasks::Tasks};
 pub(super) struct Context {
     pub(super) store: store::Handle,
     pub(super) registry: registry::Handle,
+    /// The state of all plugins.
     pub(super) kv: Kv,
     pub(super) recordings: Recordings,
     pub(super) approvals: Approvals,
     pub(super) timers: timers::Handle,
+    /// The tasks of all plugins, for waiting until they have ended.
     pub(super) tasks: TaskTracker,
+    /// Counts panics of tasks.
     pub(super) supervisor: Tasks,
     pub(super) metrics: Metrics,
     /// The runtime of the plugins' tasks.
     runtime: runtime::Handle,
+    /// Cancelled when the host stops.
     pub(super) stopping: CancellationToken,
     /// The last event that was in the journal when the host started.
     pub(super) boot: OnceLock<Seq>,
     /// The plugins that were installed when the host stopped and do not run yet.
     pub(super) recovery: Mutex<Recovery>,
+    /// Of each plugin that has run and is not deleted: whether it is on, and its component.
     pub(super) lifecycles: Mutex<Lifecycles>,
-    /// Incremented whenever remembered routes become invalid.
-    generation: AtomicU64,
+    /// Incremented whenever cached routes become invalid.
+    route_generation: AtomicU64,
     /// The zero of the loop guard's clock.
     pub(super) started: Instant,
+    /// Plugins that trigger each other.
     pub(super) cycles: Mutex<Cycles>,
     pub(super) warnings: Mutex<Warnings>,
+    /// Empty until the connections are set; plugins are installed later.
     pub(super) connections: OnceLock<Arc<dyn Connections>>,
     pub(super) on_rolled_back: OnceLock<OnRolledBack>,
     pub(super) on_canary_ended: OnceLock<OnCanaryEnded>,
@@ -73,7 +80,7 @@ impl Context {
             boot: OnceLock::new(),
             recovery: Mutex::default(),
             lifecycles: Mutex::default(),
-            generation: AtomicU64::new(1),
+            route_generation: AtomicU64::new(1),
             started: Instant::now(),
             cycles: Mutex::default(),
             warnings: Mutex::default(),
@@ -90,12 +97,13 @@ impl Context {
         self.tasks.spawn_on(self.supervisor.clone().guard("dispatch", task), &self.runtime);
     }
 
-    /// Makes all remembered routes invalid: a plugin's triggers, or the set of plugins, changed.
+    /// Makes all cached routes invalid: a plugin's triggers, or the set of plugins, changed.
     pub(super) fn routes_changed(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.route_generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    /// A cached route is valid as long as this number is the same.
+    pub(super) fn route_generation(&self) -> u64 {
+        self.route_generation.load(Ordering::Acquire)
     }
 }

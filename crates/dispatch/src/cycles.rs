@@ -78,8 +78,9 @@ impl fmt::Display for Cycle {
 #[derive(Debug)]
 pub(super) struct Cycles {
     edges: HashMap<Node, Vec<Edge>>,
+    /// The number of edges.
     len: usize,
-    /// What the times of samples count from.
+    /// When the clock of the samples was zero.
     began: Instant,
     reported: LogLimits<String>,
     /// Each of these is reported once.
@@ -182,8 +183,8 @@ impl Cycles {
 /// Rotated to the least step, so that a cycle is equal whichever of its nodes it was detected from.
 fn canonical(mut steps: Vec<(PluginName, Node)>) -> Vec<(PluginName, Node)> {
     let least = steps.iter().enumerate().min_by_key(|(_, (plugin, node))| (plugin.clone(), node.to_string()));
-    let at = least.map_or(0, |(at, _)| at);
-    steps.rotate_left(at);
+    let index = least.map_or(0, |(index, _)| index);
+    steps.rotate_left(index);
     steps
 }
 

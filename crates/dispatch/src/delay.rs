@@ -15,21 +15,26 @@ use super::{
 };
 use switchbox_plugin_runtime::limits::names;
 
-/// Holds the effects of one event back for `wait`. `rest` are the other jobs that the worker took from the event's queue.
-pub(super) async fn hold_back(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, wait: Duration, rest: JobBatch) {
+/// Holds the effects of one event back for `wait`. `remaining` are the other jobs that the worker took from the event's queue.
+pub(super) async fn hold_back(
+    runner: &Arc<Runner>,
+    uncommitted: Box<Uncommitted>,
+    wait: Duration,
+    remaining: JobBatch,
+) {
     let began = tokio::time::Instant::now();
     let until = began + wait;
     let units = (uncommitted.bytes() / UNIT_BYTES + 1).min(DELAYED_UNITS);
-    if runner.delayed.available_permits() < units {
+    if runner.delay_permits.available_permits() < units {
         runner.counters.limit(names::DELAYED_BYTES);
     }
-    let permits = runner.delayed.clone().acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+    let permits = runner.delay_permits.clone().acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
     let permit = tokio::select! {
         permit = permits => permit.ok(),
         () = runner.ending.cancelled() => None,
     };
-    let key = rest.key;
-    runner.backlog.put_back_behind(uncommitted.job.event.seq, rest);
+    let key = remaining.key;
+    runner.backlog.put_back_behind(uncommitted.job.event.seq, remaining);
     let held = HeldBackGuard(runner.clone());
     runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;

@@ -26,12 +26,13 @@ impl Runner {
         if effects.is_empty() {
             return Admission::Now;
         }
-        let mut busy = Vec::new();
+        let mut busy_effects = Vec::new();
         let now = now.saturating_duration_since(self.context.started);
         let ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let admission = self.guard.lock().admit(effects, &version.token_rates, ns, &mut |place| busy.push(place));
-        for place in busy {
-            if let (Some(from), Some(to)) = (self.source(job), effects.get(place).and_then(|e| self.target(e))) {
+        let admission =
+            self.loop_guard.lock().admit(effects, &version.token_rates, ns, &mut |index| busy_effects.push(index));
+        for index in busy_effects {
+            if let (Some(from), Some(to)) = (self.source(job), effects.get(index).and_then(|e| self.target(e))) {
                 self.record_edge(now, from, to, job);
             }
         }
@@ -52,7 +53,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// It would be more new targets within a minute than `most`. A call cannot wait for approval, so it must not be made.
+    /// There would be more new targets within a minute than `most`. A call cannot wait for approval, so it must not be made.
     pub(super) fn reach_by_call(&self, device: DeviceNum, most: NonZeroU32) -> Result<(), String> {
         let now = self.context.started.elapsed();
         let refused = self.blast_radius.lock().admit_call(device, most, now, |device| self.was_reached(device));
@@ -64,13 +65,14 @@ impl Runner {
         })
     }
 
-    /// Whether the device's config is of this plugin.
+    /// Whether the device's current config was set by this plugin.
     fn was_reached(&self, device: DeviceNum) -> bool {
-        let by_it = |cause: &Cause| matches!(cause, Cause::Plugin { plugin, .. } if *plugin == self.name);
+        let is_of_plugin = |cause: &Cause| matches!(cause, Cause::Plugin { plugin, .. } if *plugin == self.name);
         let device = self.context.registry.get(device);
-        device.and_then(|device| device.config()).is_some_and(|config| by_it(&config.cause))
+        device.and_then(|device| device.config()).is_some_and(|config| is_of_plugin(&config.cause))
     }
 
+    /// The node of the graph of [`super::cycles`] that the event comes from.
     fn source(&self, job: &Job) -> Option<Node> {
         match (&job.device, &job.event.data) {
             (Some(device), _) => Some(Node::Device(device.num, device.name.id.as_str().into())),
@@ -79,16 +81,18 @@ impl Runner {
         }
     }
 
+    /// The node that the effect acts on. `None` if it acts on the plugin alone.
     fn target(&self, effect: &Effect) -> Option<Node> {
         match effect.target()? {
             Target::Device(device) => {
-                let found = self.context.registry.get(device)?;
-                Some(Node::Device(device, found.name.id.as_str().into()))
+                let doc = self.context.registry.get(device)?;
+                Some(Node::Device(device, doc.name.id.as_str().into()))
             }
             Target::Topic(topic) => Some(Node::Topic(topic.into())),
         }
     }
 
+    /// Adds a sample: the plugin answered an event of `from` with an effect on `to`. Logs a cycle that is due to be reported.
     fn record_edge(&self, now: Duration, from: Node, to: Node, job: &Job) {
         let without_device = matches!(job.event.data, EventData::Topic { .. } | EventData::CommandSettled { .. });
         let Some(cycle) = self.context.cycles.lock().add(now, from, &self.name, to, without_device) else { return };
@@ -123,14 +127,14 @@ impl Runner {
     /// Counts the limit that was hit and logs it at a limited rate. Returns a text with the limit and the target.
     pub(super) fn record_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(hit.limit);
-        let (text, line) = self.limit_text(version, hit, effects);
+        let (text, raise_text) = self.limit_text(version, hit, effects);
         if let Some(more) = self.log_limits.allow("delay", Instant::now()) {
-            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{line}{more}");
+            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{raise_text}{more}");
         }
-        format!("limits.{}: {text}{line}", hit.limit)
+        format!("limits.{}: {text}{raise_text}", hit.limit)
     }
 
-    /// The text of a dead letter.
+    /// Counts the limit. Returns the text of the dead letter.
     pub(super) fn delay_too_long(
         &self,
         version: &Version,
@@ -139,9 +143,9 @@ impl Runner {
         effects: &[Effect],
     ) -> String {
         self.counters.limit(hit.limit);
-        let (text, line) = self.limit_text(version, hit, effects);
+        let (text, raise_text) = self.limit_text(version, hit, effects);
         format!(
-            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}{line}",
+            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}{raise_text}",
             hit.limit
         )
     }

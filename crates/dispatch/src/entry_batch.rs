@@ -30,13 +30,16 @@ const CALL_BYTES: usize = 1024;
 pub(super) struct EntryBatch<'a> {
     pub(super) runner: &'a Arc<Runner>,
     entries: Vec<(Entry, OnCommit)>,
-    /// The dead letters whose events these are.
+    /// The dead letters whose events are among the handled ones.
     dead_letters: Vec<u64>,
+    /// Whether the commit waits for the disk: one of the events is durable.
     sync: bool,
+    /// What the entries take up in the journal's queue, roughly.
     bytes: usize,
     tally: Tally,
-    /// A version with executions that are not added to its statistics yet.
+    /// The version whose executions are in `observations`.
     observed: Option<Arc<Version>>,
+    /// Executions that are not added to the version's statistics yet.
     observations: Vec<Observation>,
     clock: Anchor,
     /// The worker's time up to here has been accounted for; the time after it belongs to the next event.
@@ -64,21 +67,19 @@ impl<'a> EntryBatch<'a> {
     pub(super) fn record_wait(&self, job: &Job) {
         if job.attempt == 1 {
             let now_ms = self.clock.ms(self.clock.at());
-            self.runner.context.metrics.plugin_wait.record_between_ms(
-                job.event.time_ms,
-                now_ms,
-                traces::of(self.runner, job),
-            );
+            let metrics = &self.runner.context.metrics;
+            let trace = metrics.traces.on().and_then(|traces| traces.sampled(&job.event));
+            metrics.plugin_wait.record_between_ms(job.event.time_ms, now_ms, trace);
         }
     }
 
-    /// Counts an execution that ended now, with what the worker took for it. Returns its time, milliseconds since the Unix epoch.
+    /// Counts an execution that ended now, with the time that the worker took for it. Returns when it ended, milliseconds since the Unix epoch.
     pub(super) fn account(&mut self, version: &Version, job: &Job, execution: &Execution, now: Instant) -> u64 {
-        let took = now.saturating_duration_since(std::mem::replace(&mut self.accounted, now));
+        let worker_time = now.saturating_duration_since(std::mem::replace(&mut self.accounted, now));
         let trace = traces::execution(self.runner, version, job, execution);
         self.runner.context.metrics.plugin_time.record_traced(execution.guest_time, trace);
-        if !self.tally.take(execution, took) {
-            self.runner.counters.record(execution, took);
+        if !self.tally.add(execution, worker_time) {
+            self.runner.counters.record(execution, worker_time);
         }
         self.clock.ms(now)
     }
@@ -95,11 +96,12 @@ impl<'a> EntryBatch<'a> {
             Verdict::Retry(text) | Verdict::Reject(text) => text,
             Verdict::GuestFailed(text) | Verdict::HostPanicked(text) => text,
         };
-        let at_once = self.runner.versions.under_guard() || self.runner.canary().is_some();
-        at_once && self.flush_observed(Some(seq), text)
+        let is_due_now = self.runner.versions.is_under_guard() || self.runner.canary().is_some();
+        is_due_now && self.flush_observed(Some(seq), text)
     }
 
-    /// `seq`: the event of the last execution, `text`: its error.
+    /// Adds the observations to the version's statistics. Returns true if that rolled the version back or ended its canary. `seq`: the event
+    /// of the last execution, `text`: its error.
     fn flush_observed(&mut self, seq: Option<Seq>, text: &str) -> bool {
         let Some(version) = self.observed.take() else { return false };
         let colon = if text.is_empty() { "" } else { ": " };
@@ -107,8 +109,8 @@ impl<'a> EntryBatch<'a> {
             let why = canary.observe(self.observations.drain(..), &self.runner.version());
             return self.end_canary(&version, seq, why.map(|why| format!("{why}{colon}{text}")));
         }
-        let back = self.runner.versions.observe(&version, self.observations.drain(..));
-        let Some((instead, why)) = back else { return false };
+        let rollback = self.runner.versions.observe(&version, self.observations.drain(..));
+        let Some((instead, why)) = rollback else { return false };
         self.rolled_back(&version, instead, &format!("{why}{colon}{text}"));
         true
     }
@@ -118,6 +120,7 @@ impl<'a> EntryBatch<'a> {
         self.runner.canary().filter(|canary| Arc::ptr_eq(&canary.version, version))
     }
 
+    /// Ends the canary if there is a reason. Returns true if it did.
     fn end_canary(&self, version: &Version, seq: Option<Seq>, why: Option<String>) -> bool {
         let Some(why) = why else { return false };
         tracing::error!(
@@ -140,6 +143,7 @@ impl<'a> EntryBatch<'a> {
         }
     }
 
+    /// Adds the outcome of an event. If the event is that of a dead letter, the dead letter is deleted in the same commit.
     pub(super) fn add(&mut self, handled: Handled, job: &Job, on_commit: OnCommit) {
         self.handled_timer(job);
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
@@ -188,7 +192,7 @@ impl<'a> EntryBatch<'a> {
         if let EventData::Timer { name, .. } = &job.event.data
             && job.dead_letter_id.is_none()
         {
-            self.runner.context.timers.handled(&self.runner.name, name);
+            self.runner.context.timers.record_handled(&self.runner.name, name);
         }
     }
 
@@ -205,7 +209,7 @@ impl<'a> EntryBatch<'a> {
             "the guard rolled the new version back; the previous version runs until the plugin's files change: {error}"
         );
         let rolled_back = migration::rolled_back(failed, &instead, error);
-        migration::remember(self.runner, &rolled_back);
+        migration::set_rolled_back(self.runner, &rolled_back);
         let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, OnCommit::Nothing));
     }

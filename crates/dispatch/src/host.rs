@@ -88,9 +88,9 @@ impl HostCalls for PluginHost {
         take: &mut dyn FnMut(DeviceView) -> bool,
     ) {
         let after = after.and_then(|after| DeviceId::new(after).ok());
-        let found = self.registry.list(registry, after.as_ref(), limit, &|device| matches(device.name.id.as_str()));
+        let devices = self.registry.list(registry, after.as_ref(), limit, &|device| matches(device.name.id.as_str()));
         // Each view is made after the one before was taken, because one may have much metadata.
-        let _ = found.unwrap_or_default().iter().all(|device| take(self.view(device)));
+        let _ = devices.unwrap_or_default().iter().all(|device| take(self.view(device)));
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {
@@ -109,9 +109,9 @@ impl HostCalls for PluginHost {
             let context = context.ok_or("the host is stopping")?;
             let versions = context.store.configs_and_states(device, VERSIONS_KEPT).await;
             let (configs, states) = versions.map_err(|e| e.to_string())?;
-            let found = context.registry.get(device).ok_or("the device was deleted")?;
+            let device = context.registry.get(device).ok_or("the device was deleted")?;
             // A tolerance that cannot be parsed was stored before it was checked at the API.
-            let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
+            let tolerance = twin::tolerance(&device.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
             Ok(twin::document(&configs, &states, tolerance).text())
         })
     }
@@ -121,13 +121,13 @@ impl HostCalls for PluginHost {
     }
 
     fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let found = self.context.upgrade().and_then(|context| context.kv.find(plugin));
-        found.map(|kv| kv.data.lock().keys(prefix, after, limit)).unwrap_or_default()
+        let kv = self.context.upgrade().and_then(|context| context.kv.find(plugin));
+        kv.map(|kv| kv.data.lock().keys(prefix, after, limit)).unwrap_or_default()
     }
 
     fn kv_bytes(&self, plugin: &PluginName) -> usize {
-        let found = self.context.upgrade().and_then(|context| context.kv.find(plugin));
-        found.map_or(0, |kv| kv.data.lock().bytes())
+        let kv = self.context.upgrade().and_then(|context| context.kv.find(plugin));
+        kv.map_or(0, |kv| kv.data.lock().bytes())
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {

@@ -23,15 +23,19 @@ pub(super) struct Conflict {
     current: u64,
 }
 
+/// The key-value state of one plugin.
 #[derive(Debug, Default)]
 pub(super) struct PluginKv {
+    /// Each key's value and revision.
     entries: BTreeMap<String, (Bytes, u64)>,
+    /// Bytes of all keys and values.
     bytes: usize,
-    /// See `wit/migration.wit`.
+    /// The schema in which the state is kept (`wit/migration.wit`).
     schema: u32,
 }
 
 impl PluginKv {
+    /// The value of a key, and its revision.
     pub(super) fn get(&self, key: &str) -> Option<(Bytes, u64)> {
         self.entries.get(key).cloned()
     }
@@ -40,6 +44,7 @@ impl PluginKv {
         self.bytes
     }
 
+    /// Up to `limit` keys with the prefix in ascending order, those behind the key `after` if there is one.
     pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -53,8 +58,8 @@ impl PluginKv {
         self.schema
     }
 
-    /// The writes brought the state to this schema.
-    pub(super) fn migrated(&mut self, schema: u32, writes: &[KvWrite]) {
+    /// Applies the writes that bring the state to this schema.
+    pub(super) fn apply_migration(&mut self, schema: u32, writes: &[KvWrite]) {
         writes.iter().for_each(|write| self.apply(write));
         self.schema = schema;
     }
@@ -116,10 +121,10 @@ impl Kv {
     pub(super) fn load(&self, docs: &[KvDoc], lifecycles: &[PluginLifecycleDoc]) {
         for doc in docs {
             let write = KvWrite { key: doc.key.clone(), value: doc.value.clone(), revision: doc.revision };
-            self.of(&doc.plugin).data.lock().apply(&write);
+            self.get_or_create(&doc.plugin).data.lock().apply(&write);
         }
         for doc in lifecycles.iter().filter(|doc| doc.schema > 0) {
-            self.of(&doc.plugin).data.lock().schema = doc.schema;
+            self.get_or_create(&doc.plugin).data.lock().schema = doc.schema;
         }
     }
 
@@ -134,7 +139,7 @@ impl Kv {
         self.plugins.read().get(plugin).cloned()
     }
 
-    pub(super) fn of(&self, plugin: &PluginName) -> Arc<OrderedKv> {
+    pub(super) fn get_or_create(&self, plugin: &PluginName) -> Arc<OrderedKv> {
         if let Some(kv) = self.plugins.read().get(plugin) {
             return kv.clone();
         }

@@ -30,7 +30,7 @@ pub(super) struct Lifecycle {
     pub(super) identity: Option<Identity>,
     /// Since when it is off; `None` if it is on.
     pub(super) off_ms: Option<u64>,
-    /// Its files are gone.
+    /// The plugin's files are gone.
     pub(super) removed: bool,
     pub(super) rolled_back: Option<RolledBack>,
     /// The last check found that it has to be deleted.
@@ -38,17 +38,17 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Whether a component with the identity `now` is the same plugin.
-    pub(super) fn is_same_plugin(&self, now: &Identity) -> bool {
+    /// Whether a component with this identity is the same plugin.
+    pub(super) fn is_same_plugin(&self, identity: &Identity) -> bool {
         match &self.identity {
             None => !self.removed,
-            Some(before) if self.removed => before.digest == now.digest,
-            Some(before) => before.kind == now.kind,
+            Some(last) if self.removed => last.digest == identity.digest,
+            Some(last) => last.kind == identity.kind,
         }
     }
 }
 
-/// A component's own name, cut to the bytes that are compared.
+/// A component's own name, cut to the bytes that are compared: [`Identity::kind`].
 pub(super) fn kind(name: &str) -> String {
     let mut end = name.len().min(KIND_BYTES);
     while !name.is_char_boundary(end) {
@@ -99,15 +99,15 @@ impl Lifecycles {
     /// deletes nothing.
     pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<PluginName> {
         let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap_or(u64::MAX);
-        let mut found = Vec::new();
+        let mut plugins = Vec::new();
         for (name, lifecycle) in &mut self.0 {
-            let over =
+            let is_overdue =
                 lifecycle.removed && lifecycle.off_ms.is_some_and(|off_ms| off_ms.saturating_add(kept_ms) <= now_ms);
-            if std::mem::replace(&mut lifecycle.overdue, over) && over {
-                found.push(name.clone());
+            if std::mem::replace(&mut lifecycle.overdue, is_overdue) && is_overdue {
+                plugins.push(name.clone());
             }
         }
-        found
+        plugins
     }
 }
 

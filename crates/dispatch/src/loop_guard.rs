@@ -14,7 +14,7 @@ use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
 /// The longest time that an event's effects are held back. Effects that would have to wait longer are refused.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// Targets with a bucket of their own. Further targets share one.
+/// Targets with a separate bucket. Further targets share one.
 const TARGETS_MAX: usize = 100_000;
 /// Idle buckets are removed only when there are more than this.
 const TARGETS_MIN: usize = 1_024;
@@ -22,7 +22,7 @@ const TARGETS_MIN: usize = 1_024;
 const BUSY_EFFECTS: u32 = 5;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// `None` = unlimited.
+/// Returns `None` if the rate is not limited. `burst`: how many effects may come at once; without it, as many as in one second.
 fn token_rate(rate: Rate, burst: Option<u32>) -> Option<TokenRate> {
     let Rate::Of { count, per } = rate else { return None };
     let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
@@ -30,22 +30,25 @@ fn token_rate(rate: Rate, burst: Option<u32>) -> Option<TokenRate> {
     Some(TokenRate::new(interval, burst.map_or(SECOND_NS, |burst| interval.saturating_mul(burst.into()))))
 }
 
-/// A plugin's rates.
+/// The rates that a plugin's settings allow. `None`: not limited.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenRates {
+    /// For each device.
     device: Option<TokenRate>,
+    /// For each topic.
     topic: Option<TokenRate>,
-    all: Option<TokenRate>,
+    /// For all effects of the plugin together.
+    plugin: Option<TokenRate>,
 }
 
 impl TokenRates {
     pub(super) fn new(limits: &Limits) -> Self {
         let burst = limits.burst_per_target.map(Into::into);
-        let all = Rate::per_second(limits.effects_per_second.into());
+        let plugin_rate = Rate::per_second(limits.effects_per_second.into());
         Self {
             device: token_rate(limits.rate_per_device(), burst),
             topic: token_rate(limits.rate_per_topic(), burst),
-            all: token_rate(all, None),
+            plugin: token_rate(plugin_rate, None),
         }
     }
 }
@@ -76,11 +79,12 @@ pub(super) struct LimitHit {
 /// One plugin's buckets. Memory is bounded: an idle bucket is the same as none.
 #[derive(Debug, Default)]
 pub(super) struct LoopGuard {
-    all: TokenBucket,
+    /// For all effects of the plugin together.
+    plugin: TokenBucket,
     devices: HashMap<DeviceNum, TargetState>,
     topics: HashMap<Box<str>, TargetState>,
     /// Shared by the targets past [`TARGETS_MAX`].
-    others: TargetState,
+    other_targets: TargetState,
     /// Idle buckets are removed when there are this many.
     prune_at: usize,
 }
@@ -106,24 +110,24 @@ impl LoopGuard {
 
     fn longest_wait(&self, effects: &[Effect], token_rates: &TokenRates, now: u64) -> (u64, LimitHit) {
         let count = u32::try_from(effects.len()).unwrap_or(u32::MAX);
-        let wait = token_rates.all.map_or(0, |token_rate| self.all.wait(now, count, token_rate));
+        let wait = token_rates.plugin.map_or(0, |token_rate| self.plugin.wait(now, count, token_rate));
         let mut longest = (wait, LimitHit { limit: names::EFFECTS_PER_SECOND, effect: 0 });
-        for (place, target, tokens) in targets(effects) {
+        for (index, target, tokens) in targets(effects) {
             let Some(token_rate) = token_rates.of(target) else { continue };
             let bucket = self.state(target).map_or(TokenBucket::default(), |state| state.bucket);
             let wait = bucket.wait(now, tokens, token_rate);
             if wait > longest.0 {
-                longest = (wait, LimitHit { limit: names::RATE_PER_TARGET, effect: place });
+                longest = (wait, LimitHit { limit: names::RATE_PER_TARGET, effect: index });
             }
         }
         longest
     }
 
     fn take(&mut self, effects: &[Effect], token_rates: &TokenRates, now: u64, on_busy: &mut impl FnMut(usize)) {
-        if let Some(token_rate) = token_rates.all {
-            self.all = self.all.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), token_rate);
+        if let Some(token_rate) = token_rates.plugin {
+            self.plugin = self.plugin.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), token_rate);
         }
-        for (place, target, tokens) in targets(effects) {
+        for (index, target, tokens) in targets(effects) {
             let token_rate = token_rates.of(target);
             let state = self.state_mut(target, now);
             if let Some(token_rate) = token_rate {
@@ -133,31 +137,31 @@ impl LoopGuard {
             if state.second != second {
                 (state.second, state.effects) = (second, 0);
             }
-            let before = state.effects;
-            state.effects = before.saturating_add(tokens);
-            if before < BUSY_EFFECTS && state.effects >= BUSY_EFFECTS {
-                on_busy(place);
+            let effects_before = state.effects;
+            state.effects = effects_before.saturating_add(tokens);
+            if effects_before < BUSY_EFFECTS && state.effects >= BUSY_EFFECTS {
+                on_busy(index);
             }
         }
     }
 
     fn state(&self, target: Target<'_>) -> Option<&TargetState> {
-        let found = match target {
+        let state = match target {
             Target::Device(device) => self.devices.get(&device),
             Target::Topic(topic) => self.topics.get(topic),
         };
-        found.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.others))
+        state.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.other_targets))
     }
 
     fn state_mut(&mut self, target: Target<'_>, now: u64) -> &mut TargetState {
-        let known = match target {
+        let is_known = match target {
             Target::Device(device) => self.devices.contains_key(&device),
             Target::Topic(topic) => self.topics.contains_key(topic),
         };
-        if !known {
+        if !is_known {
             self.prune_idle(now);
             if self.len() >= TARGETS_MAX {
-                return &mut self.others;
+                return &mut self.other_targets;
             }
         }
         match target {
@@ -189,28 +193,28 @@ impl TokenRates {
     }
 }
 
-/// Each target once, with the place of its first effect and how many there are. Effects of an event are few.
+/// Each target once, with the index of its first effect and how many there are. Effects of an event are few.
 fn targets(effects: &[Effect]) -> impl Iterator<Item = (usize, Target<'_>, u32)> {
-    effects.iter().enumerate().filter_map(|(place, effect)| {
+    effects.iter().enumerate().filter_map(|(index, effect)| {
         let target = effect.target()?;
         let same = |effect: &&Effect| effect.target() == Some(target);
-        if effects.iter().take(place).any(|effect| same(&effect)) {
+        if effects.iter().take(index).any(|effect| same(&effect)) {
             return None;
         }
-        let count = 1 + effects.iter().skip(place + 1).filter(same).count();
-        Some((place, target, u32::try_from(count).unwrap_or(u32::MAX)))
+        let count = 1 + effects.iter().skip(index + 1).filter(same).count();
+        Some((index, target, u32::try_from(count).unwrap_or(u32::MAX)))
     })
 }
 
 /// Each target of the effects and each called device once: the device, if it is one, and a hash.
 pub(super) fn distinct_targets(effects: &[Effect], called: &[DeviceNum]) -> Vec<(Option<DeviceNum>, u64)> {
     let called = called.iter().copied().map(Target::Device);
-    let all: HashSet<Target<'_>> = effects.iter().filter_map(Effect::target).chain(called).collect();
-    let shown = |target| {
+    let targets: HashSet<Target<'_>> = effects.iter().filter_map(Effect::target).chain(called).collect();
+    let with_hash = |target| {
         let device = if let Target::Device(device) = target { Some(device) } else { None };
         (device, target_hash(target))
     };
-    all.into_iter().map(shown).collect()
+    targets.into_iter().map(with_hash).collect()
 }
 
 pub(super) fn target_hash(target: Target<'_>) -> u64 {
@@ -226,8 +230,8 @@ pub(super) fn target_counts(effects: &[Effect], calls: &[Called]) -> (u32, u32) 
     }
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let called = calls.iter().map(|call| Target::Device(call.device));
-    let all = || effects.iter().filter_map(Effect::target).chain(called.clone());
-    (count(all().collect::<HashSet<_>>().len()), count(all().count()))
+    let all_targets = || effects.iter().filter_map(Effect::target).chain(called.clone());
+    (count(all_targets().collect::<HashSet<_>>().len()), count(all_targets().count()))
 }
 
 #[cfg(test)]

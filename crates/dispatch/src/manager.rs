@@ -48,7 +48,9 @@ const MAX_CONCURRENT_TRIES: usize = 4;
 #[derive(Default)]
 pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
+    /// `builtin:NAME` or the component's path.
     pub(super) origin: Option<String>,
+    /// Why the plugin's files are not used.
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
     pub(super) waiting_description: Option<Description>,
@@ -79,7 +81,7 @@ pub struct Manager {
     /// Limits the log lines that a plugin's files are broken, by plugin and error.
     log_limits: LogLimits<(PluginName, String)>,
     /// A plugin's lock is held while the plugin is changed.
-    changing: Mutex<BTreeMap<PluginName, Arc<tokio::sync::Mutex<()>>>>,
+    change_locks: Mutex<BTreeMap<PluginName, Arc<tokio::sync::Mutex<()>>>>,
     /// The first scan of the folder is complete.
     pub(super) folder_scanned: AtomicBool,
 }
@@ -109,21 +111,21 @@ impl Manager {
             tries: Semaphore::new(MAX_CONCURRENT_TRIES),
             installed: Mutex::default(),
             log_limits: LogLimits::new(10),
-            changing: Mutex::default(),
+            change_locks: Mutex::default(),
             folder_scanned: AtomicBool::new(false),
         };
         manager.clock_set().await?;
         Ok(manager)
     }
 
-    /// Activates a plugin's component and settings. On an error the previous version keeps running. `before`: the version that ran
+    /// Activates a plugin's component and settings. On an error the previous version keeps running. `previous`: the version that ran
     /// before the host was restarted, which comes back if this one violates its guard.
     pub async fn upsert(
         &self,
         name: &PluginName,
         component: Component,
         settings: PluginSettings,
-        before: Option<PreviousVersion>,
+        previous: Option<PreviousVersion>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
@@ -152,13 +154,14 @@ impl Manager {
         let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
-        let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
-        let before = match before {
-            Some(before) => self.prepare_before(name, before).await,
+        let start_version =
+            version.triggers.sees_timers().then(|| start_version_id(&version.digest, &version.setup.settings));
+        let previous = match previous {
+            Some(previous) => self.prepare_previous(name, previous).await,
             None => None,
         };
-        self.activate(name, version, identity, before).await?;
-        if let Some(version) = starts {
+        self.activate(name, version, identity, previous).await?;
+        if let Some(version) = start_version {
             self.start_timer(name, version).await?;
         }
         let running =
@@ -206,23 +209,23 @@ impl Manager {
 
     /// The plugin's files cannot be used; `error` says why. A limit that it names is counted.
     pub fn mark_broken(&self, name: &PluginName, error: &str) {
-        let running = self.routes.runner(name).is_some();
+        let is_running = self.routes.runner(name).is_some();
         if let Some(more) = self.log_limits.allow((name.clone(), error.to_owned()), Instant::now()) {
-            let keeps = if running { "; the version before keeps running" } else { "" };
-            tracing::error!(plugin = %name, "{error}{keeps}{more}");
+            let consequence = if is_running { "; the version before keeps running" } else { "" };
+            tracing::error!(plugin = %name, "{error}{consequence}{more}");
         }
         self.update(name, |plugin| {
             if let Some(limit) = LimitName::named_in(error) {
                 *plugin.limits_hit.entry(limit).or_default() += 1;
             }
             plugin.error = Some(error.to_owned());
-            plugin.state = Some(if running { PluginState::Running } else { PluginState::Broken });
+            plugin.state = Some(if is_running { PluginState::Running } else { PluginState::Broken });
         });
     }
 
     /// Removes compiled code that no plugin uses. Does nothing while another change is made: that one calls this too.
     pub async fn prune_after_change(&self) {
-        let busy = self.changing.lock().values().any(|lock| lock.try_lock().is_err());
+        let busy = self.change_locks.lock().values().any(|lock| lock.try_lock().is_err());
         if !busy && self.folder_scanned.load(Ordering::Relaxed) {
             self.prune_compiled().await;
         }
@@ -235,29 +238,30 @@ impl Manager {
         self.compiler.retain_compiled(used).await;
     }
 
-    /// Waits until no change of the plugin is being made.
+    /// Waits until no change of the plugin is being made. While the guard exists, no other is begun.
     pub(super) async fn lock(&self, name: &PluginName) -> OwnedMutexGuard<()> {
-        let lock = self.changing.lock().entry(name.clone()).or_default().clone();
+        let lock = self.change_locks.lock().entry(name.clone()).or_default().clone();
         lock.lock_owned().await
     }
 
+    /// Changes what is shown of an installed plugin. Hits of limits are kept.
     pub(super) fn update(&self, name: &PluginName, change: impl FnOnce(&mut InstalledPlugin)) {
         let mut installed = self.installed.lock();
         let plugin = installed.entry(name.clone()).or_default();
-        let before = std::mem::take(&mut plugin.limits_hit);
+        let earlier_hits = std::mem::take(&mut plugin.limits_hit);
         change(plugin);
-        for (limit, times) in before {
+        for (limit, times) in earlier_hits {
             *plugin.limits_hit.entry(limit).or_default() += times;
         }
     }
 
-    /// Compiles and checks the version before. Without it the new version is not under guard.
-    async fn prepare_before(
+    /// Compiles and checks the previous version. Returns `None` if it cannot be used: the new version is not under guard then.
+    async fn prepare_previous(
         &self,
         name: &PluginName,
-        before: PreviousVersion,
+        previous: PreviousVersion,
     ) -> Option<(Version, Option<GuardWindow>)> {
-        let PreviousVersion { component, settings, window } = before;
+        let PreviousVersion { component, settings, window } = previous;
         let id = version_id(&component.bytes, &settings);
         match self.compiler.prepare(&self.context, name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => Some((*version, window)),
@@ -269,16 +273,19 @@ impl Manager {
         }
     }
 
+    /// Puts the version in force: in the plugin's runner, or in a new one if the plugin does not run. `previous`: the version that comes back if
+    /// this one violates its guard, and the window of the guard if it had begun before the host was restarted.
     async fn activate(
         &self,
         name: &PluginName,
         version: Version,
         identity: Identity,
-        before: Option<(Version, Option<GuardWindow>)>,
+        previous: Option<(Version, Option<GuardWindow>)>,
     ) -> Result<(), Error> {
         if let Some(runner) = self.routes.runner(name) {
-            let known = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
-            if known.as_ref() != Some(&identity) {
+            let last_identity =
+                self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
+            if last_identity.as_ref() != Some(&identity) {
                 self.change(name, PluginChange::Upgraded { identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = Some(identity));
             }
@@ -291,14 +298,14 @@ impl Manager {
             return Ok(());
         }
         let resumed = self.context.recovery.lock().resume(name);
-        let known = self
+        let is_unchanged = self
             .context
             .lifecycles
             .lock()
             .get(name)
             .is_some_and(|lifecycle| lifecycle.off_ms.is_none() && lifecycle.identity.as_ref() == Some(&identity));
         let (cursor, handled) = match resumed {
-            Some((cursor, handled)) if known => (cursor, handled),
+            Some((cursor, handled)) if is_unchanged => (cursor, handled),
             resumed => {
                 let next = self.context.store.next_seq();
                 let (from, handled) = resumed.unwrap_or_else(|| (next, std::collections::HashSet::new()));
@@ -314,8 +321,8 @@ impl Manager {
         let catch_up = CatchUp { from: Seq(0), cursor, newest: Seq(u64::MAX), handled };
         let spawners = TaskSpawners { worker: worker::start, catch_up: catch_up::start };
         let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, spawners);
-        if let Some((before, window)) = before {
-            runner.versions.guard(before, window);
+        if let Some((previous, window)) = previous {
+            runner.versions.guard(previous, window);
         }
         self.routes.add(runner.clone());
         self.continue_recording(name);
@@ -329,7 +336,7 @@ impl Manager {
     /// Gives a plugin that sees timers the event that it is new, or that its component or settings changed; once for each version.
     async fn start_timer(&self, name: &PluginName, version: String) -> Result<(), Error> {
         let timers = self.context.timers.lock(name).await;
-        if timers.started(&version) {
+        if timers.is_started(&version) {
             return Ok(());
         }
         let time_ms = clock::now_ms();
@@ -340,7 +347,7 @@ impl Manager {
     }
 }
 
-/// An id of a component with its own settings.
-fn started_as(digest: &str, settings: &str) -> String {
+/// An id of a component with the settings that it is given, for the event that tells it that one of both has changed.
+fn start_version_id(digest: &str, settings: &str) -> String {
     plugin::digest(format!("{digest}\n{settings}").as_bytes())
 }

@@ -80,8 +80,8 @@ pub(super) async fn writes(
     Ok(migrated.writes)
 }
 
-/// Why the state has the schema that it had.
-fn failed(stored: u32, to: u32, why: &str) -> String {
+/// The text of an error: the state stays in the schema `stored`.
+fn failure_text(stored: u32, to: u32, why: &str) -> String {
     format!("the state stays in schema {stored} and is not brought to {to}: {why}")
 }
 
@@ -90,7 +90,7 @@ fn failed(stored: u32, to: u32, why: &str) -> String {
 ///
 /// # Errors
 ///
-/// The state stays as it is; says why.
+/// A text that says why the state cannot be brought there. The state is unchanged.
 pub(super) async fn bring_to_schema(
     context: &Arc<Context>,
     name: &PluginName,
@@ -98,12 +98,12 @@ pub(super) async fn bring_to_schema(
     to: &Version,
     reason: Reason,
 ) -> Result<Option<Paused>, Error> {
-    let state = context.kv.of(name);
+    let state = context.kv.get_or_create(name);
     let stored = state.data.lock().schema();
     if stored == to.schema() {
         return Ok(None);
     }
-    let error = |why: String| Error::Migration(failed(stored, to.schema(), &why));
+    let error = |why: String| Error::Migration(failure_text(stored, to.schema(), &why));
     let running = runner.map(|runner| runner.version());
     let step = step(stored, running.as_deref(), to.into()).map_err(error)?;
     let paused = match runner {
@@ -118,8 +118,8 @@ pub(super) async fn bring_to_schema(
     if state.data.lock().schema() != stored {
         return Err(error("it was deleted or migrated meanwhile".into()));
     }
-    let empty = state.data.lock().bytes() == 0;
-    let changes = match step.filter(|_| !empty) {
+    let is_empty = state.data.lock().bytes() == 0;
+    let changes = match step.filter(|_| !is_empty) {
         Some(step) => writes(name, PluginHost::for_start_check(context), step).await.map_err(error)?,
         None => Vec::new(),
     };
@@ -133,7 +133,7 @@ pub(super) async fn bring_to_schema(
     if identity.is_some() {
         context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = identity);
     }
-    state.data.lock().migrated(schema, &planned);
+    state.data.lock().apply_migration(schema, &planned);
     tracing::info!(plugin = %name, "the state was brought from schema {stored} to {schema}: {count} keys were written");
     Ok(paused)
 }
@@ -149,20 +149,20 @@ pub(super) async fn copy(
     running: Option<&Version>,
     to: StateOf<'_>,
 ) -> Result<Option<OwnState>, String> {
-    let state = context.kv.of(name);
-    let error = |why: String| failed(state.data.lock().schema(), to.schemas.current, &why);
-    let (mut own, stored) = {
+    let state = context.kv.get_or_create(name);
+    let error = |why: String| failure_text(state.data.lock().schema(), to.schemas.current, &why);
+    let (mut state_copy, stored) = {
         let timers = context.timers.lock(name).await;
         let data = state.data.lock();
         (OwnState::new(data.all().into_iter(), timers.all().into_iter()), data.schema())
     };
     let Some(step) = step(stored, running, to).map_err(error)? else { return Ok(None) };
-    if own.is_empty() {
-        return Ok(Some(own));
+    if state_copy.is_empty() {
+        return Ok(Some(state_copy));
     }
     // The state may be written meanwhile; the copy has then a few of the newer values.
-    own.write(&writes(name, PluginHost::for_start_check(context), step).await.map_err(error)?);
-    Ok(Some(own))
+    state_copy.write(&writes(name, PluginHost::for_start_check(context), step).await.map_err(error)?);
+    Ok(Some(state_copy))
 }
 
 /// Why a version comes into force, for the journal's entry.
@@ -183,8 +183,8 @@ pub(super) fn rolled_back(failed: &Version, instead: &Version, error: &str) -> R
     }
 }
 
-/// Remembers a rollback, and calls `on_rolled_back`.
-pub(super) fn remember(runner: &Runner, rolled_back: &RolledBack) {
+/// Makes a rollback part of the plugin's status, and calls `on_rolled_back`. Does not write it to the journal.
+pub(super) fn set_rolled_back(runner: &Runner, rolled_back: &RolledBack) {
     let (context, name) = (&runner.context, &runner.name);
     context.lifecycles.lock().change(name, |lifecycle| lifecycle.rolled_back = Some(rolled_back.clone()));
     if let Some(notify) = context.on_rolled_back.get() {
@@ -204,13 +204,13 @@ pub(super) fn roll_back_with_state(runner: &Arc<Runner>, failed: Arc<Version>, i
                 return;
             }
             let name = &runner.name;
-            let back = rolled_back(&failed, &instead, &error);
-            let reason = Reason { identity: None, rolled_back: Some(back.clone()) };
+            let rollback = rolled_back(&failed, &instead, &error);
+            let reason = Reason { identity: None, rolled_back: Some(rollback.clone()) };
             match bring_to_schema(&runner.context, name, Some(&runner), &instead, reason).await {
                 Ok(_paused) => {
                     runner.versions.back_to(instead);
                     runner.context.routes_changed();
-                    remember(&runner, &back);
+                    set_rolled_back(&runner, &rollback);
                     tracing::error!(
                         plugin = %name, digest = %failed.digest,
                         "the guard rolled the new version back; the previous version runs until the plugin's files change: {error}"
@@ -228,13 +228,13 @@ pub(super) fn roll_back_with_state(runner: &Arc<Runner>, failed: Arc<Version>, i
 /// Records that a version failed its guard and stays in force.
 async fn stays_in_force(runner: &Runner, failed: &Version, error: &str) {
     let name = &runner.name;
-    let back = rolled_back(failed, failed, error);
+    let rollback = rolled_back(failed, failed, error);
     tracing::error!(
         plugin = %name, digest = %failed.digest,
         "the guard cannot roll the new version back: {error}; `switchbox plugin disable {name}` stops it"
     );
-    let change = Box::new(PluginChange::RolledBack(Some(back.clone())));
+    let change = Box::new(PluginChange::RolledBack(Some(rollback.clone())));
     // A closed store means that the host is stopping.
     let _ = runner.context.store.call(Entry::Plugin { plugin: name.clone(), change }).await;
-    remember(runner, &back);
+    set_rolled_back(runner, &rollback);
 }

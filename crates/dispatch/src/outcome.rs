@@ -19,15 +19,15 @@ use switchbox_support::clock;
 /// What happens next with the event.
 pub(super) enum NextStep {
     Handled,
-    /// It is tried again after a back-off.
+    /// The event is tried again after a back-off.
     Retry(Box<Job>),
-    /// Its effects are held back for this time.
+    /// The event's effects are held back for this time.
     HoldBack(Box<Uncommitted>, Duration),
-    /// Its effects wait for an operator's approval.
+    /// The event's effects wait for an operator's approval.
     Approve(Box<Uncommitted>, Exceeded),
 }
 
-/// Decides what happens after one execution.
+/// Decides what happens after one execution. `recorded_calls`: its host calls, if they are recorded or a shadow needs them.
 pub(super) async fn decide(
     entries: &mut EntryBatch<'_>,
     version: &Arc<Version>,
@@ -40,7 +40,6 @@ pub(super) async fn decide(
     let time_ms = entries.account(version, &job, &execution, now);
     log_limits_hit(entries, &job, &execution, now);
     let rolled_back = entries.observe(version, job.event.seq, &execution);
-    let ended = OutcomeLine::of(&execution.verdict);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     let called: Vec<_> = calls.iter().map(|call| call.device).collect();
     if !calls.is_empty() {
@@ -49,16 +48,17 @@ pub(super) async fn decide(
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
-    let mut problem = judge(entries, verdict);
-    if let Some(problem) = &mut problem {
+    let mut failure = judge(entries, &verdict);
+    if let Some(failure) = &mut failure {
         // The previous version gets the event.
-        problem.retry |= rolled_back;
+        failure.retry |= rolled_back;
     }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
-    let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
-    let exceeded = if problem.is_none() { runner.exceeds(version, &effects, &called) } else { None };
-    let plain = problem.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
-    if plain && matches!(admission, Admission::Now) {
+    let admission = if failure.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
+    let exceeded = if failure.is_none() { runner.exceeds(version, &effects, &called) } else { None };
+    let shares_entry =
+        failure.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
+    if shares_entry && matches!(admission, Admission::Now) {
         shadow_feed::offer_plain(runner, version, &job, &effects, recorded_calls, took_us);
         let outcome = Outcome::Done { effects };
         let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
@@ -76,10 +76,10 @@ pub(super) async fn decide(
         logs,
         outcome: Outcome::Done { effects },
     };
-    let (version, outcome, hold_reason) = (version.clone(), ended, String::new());
+    let (version, outcome, hold_reason) = (version.clone(), OutcomeLine::of(&verdict), String::new());
     let uncommitted = Uncommitted { version, job, outcome, handled, kv, recorded_calls, hold_reason };
-    if let Some(problem) = problem {
-        return give_up(entries, uncommitted, problem);
+    if let Some(failure) = failure {
+        return give_up(entries, uncommitted, failure);
     }
     if let Some(exceeded) = exceeded {
         return approve(entries, uncommitted, exceeded);
@@ -111,8 +111,8 @@ fn approve(entries: &mut EntryBatch<'_>, uncommitted: Uncommitted, exceeded: Exc
     }
     runner.counters.limit(names::APPROVALS);
     let (limit, waiting) = (exceeded.line.key(), limits::APPROVALS);
-    let more = uncommitted.version.setup.limits.raise(exceeded.line);
-    let text = format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it{more}");
+    let raise_text = uncommitted.version.setup.limits.raise(exceeded.line);
+    let text = format!("limits.{limit}: needs approval, and {waiting} events of the plugin wait for it{raise_text}");
     refuse(entries, uncommitted, text)
 }
 
@@ -131,15 +131,15 @@ fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, no
 }
 
 /// Returns `None` if the guest handled the event.
-fn judge(entries: &EntryBatch<'_>, verdict: Verdict) -> Option<Failure> {
+fn judge(entries: &EntryBatch<'_>, verdict: &Verdict) -> Option<Failure> {
     let runner = entries.runner;
     match verdict {
         Verdict::Done => None,
-        Verdict::Reject(text) => Some(Failure { text, retry: false }),
-        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Failure { text, retry: true }),
+        Verdict::Reject(text) => Some(Failure { text: text.clone(), retry: false }),
+        Verdict::Retry(text) | Verdict::GuestFailed(text) => Some(Failure { text: text.clone(), retry: true }),
         // A retry would most likely end in the same way.
         Verdict::HostPanicked(text) => {
-            runner.context.supervisor.count_panic("guest call", &text);
+            runner.context.supervisor.count_panic("guest call", text);
             let text = format!("the host panicked in a call of the plugin: {text}");
             Some(Failure { text, retry: false })
         }
@@ -151,32 +151,32 @@ pub(super) async fn finish(entries: &mut EntryBatch<'_>, uncommitted: Uncommitte
     match commit(entries, uncommitted).await {
         Ok(()) => NextStep::Handled,
         Err(failed) => {
-            let (problem, uncommitted) = *failed;
-            give_up(entries, uncommitted, problem)
+            let (failure, uncommitted) = *failed;
+            give_up(entries, uncommitted, failure)
         }
     }
 }
 
 /// A retry, or a dead letter after the last attempt.
-fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, problem: Failure) -> NextStep {
+fn give_up(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted, failure: Failure) -> NextStep {
     let runner = entries.runner;
-    runner.counters.set_last_error(&problem.text);
-    if problem.retry && uncommitted.job.attempt < ATTEMPTS {
+    runner.counters.set_last_error(&failure.text);
+    if failure.retry && uncommitted.job.attempt < ATTEMPTS {
         let job = uncommitted.job;
-        runner.counters.retried();
+        runner.counters.count_retry();
         if let Some(more) = runner.log_limits.allow("retry", Instant::now()) {
-            tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again{more}", problem.text);
+            tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again{more}", failure.text);
         }
         return NextStep::Retry(Box::new(job));
     }
     shadow_feed::offer_committed(runner, &mut uncommitted);
     let Uncommitted { version, job, mut handled, .. } = uncommitted;
-    runner.counters.dead();
+    runner.counters.count_dead_letter();
     if let Some(more) = runner.log_limits.allow("dead letter", Instant::now()) {
-        tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; the event becomes a dead letter{more}", problem.text);
+        tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; the event becomes a dead letter{more}", failure.text);
     }
     entries.observe_dead_letter(&version, job.event.seq);
-    handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
+    handled.outcome = Outcome::Dead { error: failure.text, event: Box::new(job.event.clone()) };
     entries.add(handled, &job, OnCommit::Nothing);
     NextStep::Handled
 }
@@ -202,9 +202,9 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     }
     entries.submit().await;
     let context = entries.runner.context.clone();
-    let state = context.kv.of(&entries.runner.name);
+    let state = context.kv.get_or_create(&entries.runner.name);
     let _order = state.order.lock().await;
-    let held = if timers.is_empty() { None } else { Some(context.timers.lock(&entries.runner.name).await) };
+    let timers_lock = if timers.is_empty() { None } else { Some(context.timers.lock(&entries.runner.name).await) };
     let planned = plan(&state.data.lock(), &uncommitted);
     let writes = match planned {
         Ok(writes) => writes,
@@ -222,8 +222,8 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
         entries.add(handled, &uncommitted.job, OnCommit::Nothing);
         entries.submit().await;
     }
-    if let Some(held) = &held {
-        held.apply(uncommitted.job.event.seq, timers);
+    if let Some(timers_lock) = &timers_lock {
+        timers_lock.apply(uncommitted.job.event.seq, timers);
     }
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));
@@ -234,9 +234,9 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
 
 /// The writes of the plugin's state. The error: the state has changed since the event was handled.
 fn plan(state: &PluginKv, uncommitted: &Uncommitted) -> Result<Vec<KvWrite>, String> {
-    let (schema, of_version) = (state.schema(), uncommitted.version.schema());
-    if schema != of_version && !uncommitted.kv.is_empty() {
-        return Err(format!("the state was brought from schema {of_version} to {schema} meanwhile"));
+    let (state_schema, version_schema) = (state.schema(), uncommitted.version.schema());
+    if state_schema != version_schema && !uncommitted.kv.is_empty() {
+        return Err(format!("the state was brought from schema {version_schema} to {state_schema} meanwhile"));
     }
     state.plan(&uncommitted.kv).map_err(|conflict| conflict.to_string())
 }
@@ -270,10 +270,11 @@ async fn wait_to_publish(entries: &mut EntryBatch<'_>, effects: &[Effect]) {
 /// The number of the first attempt.
 const FIRST_ATTEMPT: u32 = 1;
 
-/// First attempt, and no effect that can be refused or needs a lock.
+/// Whether the execution is the first attempt, and no effect can be refused or needs a lock. The entries of such executions are shared.
 fn is_plain(job: &Job, effects: &[Effect]) -> bool {
-    let plain = |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });
-    job.attempt == FIRST_ATTEMPT && job.dead_letter_id.is_none() && effects.iter().all(plain)
+    let is_plain_effect =
+        |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });
+    job.attempt == FIRST_ATTEMPT && job.dead_letter_id.is_none() && effects.iter().all(is_plain_effect)
 }
 
 fn is_of_timer(effect: &Effect) -> bool {
@@ -282,7 +283,7 @@ fn is_of_timer(effect: &Effect) -> bool {
 
 fn has_condition(effects: &[Effect]) -> bool {
     // A patch is refused if the config that is current by then cannot be patched.
-    let refusable =
+    let can_be_refused =
         |effect: &Effect| matches!(effect, Effect::Config { expected: Some(_), .. } | Effect::PatchDesired { .. });
-    effects.iter().any(refusable)
+    effects.iter().any(can_be_refused)
 }

@@ -54,7 +54,7 @@ pub struct PreviousVersion {
 /// A component that was compiled, described and started once.
 pub(super) enum Prepared {
     Version(Box<Version>),
-    /// It asks for grants that no operator has consented to.
+    /// The plugin asks for grants that no operator has consented to.
     NeedsConsent(Box<Description>),
 }
 
@@ -68,13 +68,14 @@ pub(super) struct Compiler {
     engine: WasmEngine,
     /// A plugin without grants in its settings waits for consent, unless its component asks for none.
     consent: bool,
-    others: Semaphore,
+    /// Permits for compiling large components, and all others.
     large: Semaphore,
+    others: Semaphore,
 }
 
 impl Compiler {
     pub(super) fn new(engine: WasmEngine, consent: bool) -> Self {
-        Self { engine, consent, others: Semaphore::new(COMPILED_TOGETHER), large: Semaphore::new(1) }
+        Self { engine, consent, large: Semaphore::new(1), others: Semaphore::new(COMPILED_TOGETHER) }
     }
 
     /// Removes the compiled code of all components but these.
@@ -97,7 +98,7 @@ impl Compiler {
         self.check(context, name, component, settings, id).await
     }
 
-    /// The same for a component that is compiled already.
+    /// As [`Compiler::prepare`], for a component that is compiled already.
     pub(super) async fn check(
         &self,
         context: &Arc<Context>,
@@ -162,7 +163,7 @@ pub fn version_id(component: &[u8], settings: &PluginSettings) -> String {
     version_id_of(&plugin::digest(component), settings)
 }
 
-/// The same for a component whose digest is known.
+/// As [`version_id`], for a component whose digest is known.
 pub(super) fn version_id_of(digest: &str, settings: &PluginSettings) -> String {
     let settings = serde_json::to_string(settings).unwrap_or_default();
     plugin::digest(format!("{digest}\n{settings}").as_bytes())

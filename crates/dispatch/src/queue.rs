@@ -12,19 +12,20 @@ use hashbrown::HashMap;
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceNum, Event, EventData, Seq};
 
-/// One event to handle.
+/// An event to handle.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) event: Event,
     /// `None` for timers and ordinary topics.
     pub(super) device: Option<Arc<Device>>,
-    /// Starts at 1.
+    /// 1 for the first attempt.
     pub(super) attempt: u32,
     /// The dead letter whose event this is, if it is redriven.
     pub(super) dead_letter_id: Option<u64>,
 }
 
 impl Job {
+    /// The memory that it takes, roughly.
     fn bytes(&self) -> usize {
         self.event.data.payload().len() + 128
     }
@@ -65,6 +66,7 @@ pub(super) struct JobBatch {
     pub(super) jobs: VecDeque<Job>,
 }
 
+/// The waiting events of one [`QueueKey`].
 #[derive(Debug, Default)]
 struct EventQueue {
     jobs: VecDeque<Job>,
@@ -74,6 +76,7 @@ struct EventQueue {
     asleep: bool,
 }
 
+/// All queues of one plugin. A queue exists while it has events that wait or are in progress.
 #[derive(Debug, Default)]
 pub(super) struct EventQueues {
     by_key: HashMap<QueueKey, EventQueue>,
@@ -101,12 +104,12 @@ impl EventQueues {
         }
     }
 
-    /// Takes up to `most` events of the queue that has waited longest.
-    pub(super) fn take(&mut self, most: usize) -> Option<JobBatch> {
+    /// Takes up to `max` events of the queue that has waited longest. Returns `None` if no queue is ready.
+    pub(super) fn take(&mut self, max: usize) -> Option<JobBatch> {
         let key = self.ready.pop_front()?;
         let queue = self.by_key.get_mut(&key)?;
         let jobs: VecDeque<Job> =
-            if queue.jobs.len() <= most { std::mem::take(&mut queue.jobs) } else { queue.jobs.drain(..most).collect() };
+            if queue.jobs.len() <= max { std::mem::take(&mut queue.jobs) } else { queue.jobs.drain(..max).collect() };
         queue.in_progress = jobs.front().map(|job| job.event.seq);
         self.len -= jobs.len();
         self.bytes -= jobs.iter().map(Job::bytes).sum::<usize>();
@@ -114,7 +117,7 @@ impl EventQueues {
     }
 
     /// All jobs that were taken from the queue are done.
-    pub(super) fn done(&mut self, key: QueueKey) {
+    pub(super) fn finish(&mut self, key: QueueKey) {
         let Some(queue) = self.by_key.get_mut(&key) else { return };
         queue.in_progress = None;
         if queue.jobs.is_empty() {
@@ -136,16 +139,17 @@ impl EventQueues {
         queue.asleep = true;
     }
 
-    /// Puts jobs back behind an event that is not done yet. The queue waits for [`EventQueues::done`].
-    pub(super) fn put_back_behind(&mut self, in_progress: Seq, rest: JobBatch) {
-        let key = rest.key;
-        self.put_back(rest);
+    /// Puts jobs back behind an event that is not done yet. The queue waits for [`EventQueues::finish`].
+    pub(super) fn put_back_behind(&mut self, in_progress: Seq, remaining: JobBatch) {
+        let key = remaining.key;
+        self.put_back(remaining);
         if let Some(queue) = self.by_key.get_mut(&key) {
             queue.in_progress = Some(in_progress);
             queue.asleep = false;
         }
     }
 
+    /// Lets workers take the queue's jobs again, after [`EventQueues::put_back`].
     pub(super) fn wake(&mut self, key: QueueKey) {
         let Some(queue) = self.by_key.get_mut(&key) else { return };
         if std::mem::take(&mut queue.asleep) {
@@ -189,7 +193,7 @@ mod tests {
         assert_eq!(seqs(&first), [1, 2]);
         assert!(queues.take(2).is_none(), "the queue was given out twice");
         assert_eq!(queues.oldest(), Some(Seq(1)));
-        queues.done(first.key);
+        queues.finish(first.key);
         assert_eq!(seqs(&queues.take(9).unwrap()), [3, 4, 5]);
     }
 
@@ -215,7 +219,7 @@ mod tests {
         assert_eq!((queues.len, queues.oldest()), (2, Some(Seq(1))));
         queues.push(job(1, 4), 0);
         assert!(queues.take(9).is_none(), "the queue went on");
-        queues.done(key);
+        queues.finish(key);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2, 3, 4]);
     }
 
@@ -247,7 +251,7 @@ mod tests {
         let batch = queues.take(9).unwrap();
         assert_eq!(seqs(&batch), [1, 2, 3]);
         assert_eq!(batch.jobs[0].attempt, 2);
-        queues.done(batch.key);
+        queues.finish(batch.key);
         assert!(queues.by_key.is_empty());
         assert_eq!((queues.len, queues.bytes, queues.oldest()), (0, 0, None));
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{host::PluginHost, queue::Job, runner::Runner, version::Version};
 use switchbox_dry_run::{
+    instance_lines::InstanceLines,
     recorder::{RecordedCalls, Recorder},
     recording::{TriggersLine, VersionLine},
     sink::Recording,
@@ -17,38 +18,38 @@ use switchbox_support::clock;
 /// An instance whose calls to the host are recorded.
 pub(super) struct RecordedInstance {
     recorder: Arc<Recorder>,
-    /// The recording, and the instance's number in it. `None` if there is only a shadow.
-    recording: Option<(Arc<Recording>, u32)>,
-    /// The next execution has no place in the recording.
+    /// `None` if there is only a shadow.
+    lines: Option<InstanceLines>,
+    /// The recording has no room for the next execution.
     left_out: bool,
-    /// An execution of it is not in the recording.
+    /// The recording lacks an execution of this instance.
     has_gap: bool,
-    /// The line of the last execution, and its calls: memory for the next.
-    text: Vec<u8>,
+    /// The calls of the last execution: memory for the next.
     calls: RecordedCalls,
 }
 
 impl RecordedInstance {
-    /// Called before each execution: one for which the recording has no room costs no more than others.
+    /// Called before each execution. If the recording has no room for it, its calls are recorded only if a shadow needs them.
     pub(super) fn begin(&mut self, runner: &Runner) {
-        let Some((recording, _)) = &self.recording else { return };
-        self.left_out = !recording.has_room();
+        let Some(lines) = &self.lines else { return };
+        self.left_out = !lines.recording().has_room();
         if self.left_out {
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
         self.recorder.set_recording(!self.left_out || runner.shadow().is_some());
     }
 
-    /// Whether the next execution could be recorded, and needs another instance for that: what the guest has in its memory of an execution
-    /// that was left out is not in the recording. While there is no room the instance stays.
+    /// Whether another instance is needed, because this one has a gap and the recording has room again: the guest's memory depends on an
+    /// execution that is not in the recording. While there is no room the instance is used further.
     pub(super) fn is_incomplete(&self) -> bool {
-        self.has_gap && self.recording.as_ref().is_some_and(|(recording, _)| recording.may_have_room())
+        self.has_gap && self.lines.as_ref().is_some_and(|lines| lines.recording().may_have_room())
     }
 
-    pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, shadowed: bool) -> bool {
-        match (&self.recording, recording) {
-            (Some((current, _)), Some(recording)) => Arc::ptr_eq(current, recording),
-            (None, None) => shadowed,
+    /// Whether the instance's calls are recorded for the recording, or for a shadow if there is no recording.
+    pub(super) fn is_of(&self, recording: Option<&Arc<Recording>>, has_shadow: bool) -> bool {
+        match (&self.lines, recording) {
+            (Some(lines), Some(recording)) => Arc::ptr_eq(lines.recording(), recording),
+            (None, None) => has_shadow,
             _ => false,
         }
     }
@@ -56,11 +57,11 @@ impl RecordedInstance {
     /// Records one execution. Returns its calls, for a shadow.
     pub(super) fn record(&mut self, runner: &Runner, job: &Job, execution: &Execution) -> RecordedCalls {
         let methods = runner.shadow().map(|_| execution.calls.clone());
-        let Some((recording, instance)) = &self.recording else {
+        let Some(lines) = &mut self.lines else {
             return RecordedCalls { methods, ..self.recorder.take() };
         };
         let mut recorded_calls = self.recorder.take_into(std::mem::take(&mut self.calls));
-        if recording.is_closed() {
+        if lines.recording().is_closed() {
             // The next event gets an instance that is not recorded.
             runner.versions.recheck_instances();
         }
@@ -73,19 +74,23 @@ impl RecordedInstance {
             Some(_) => RecordedCalls { methods, ..recorded_calls.clone() },
             None => RecordedCalls::default(),
         };
-        if !recording.execution(
-            *instance,
-            &job.event,
-            (device, job.attempt),
-            &mut recorded_calls,
-            execution,
-            &mut self.text,
-        ) {
+        let is_complete = lines.push(&job.event, (device, job.attempt), &mut recorded_calls, execution);
+        self.calls = recorded_calls;
+        self.note_gap(runner, is_complete);
+        for_shadow
+    }
+
+    /// Called when the events that a worker took together are handled: their lines go to the recording.
+    pub(super) fn flush(&mut self, runner: &Runner) {
+        let is_complete = self.lines.as_mut().is_none_or(InstanceLines::flush);
+        self.note_gap(runner, is_complete);
+    }
+
+    fn note_gap(&mut self, runner: &Runner, is_complete: bool) {
+        if !is_complete {
             self.has_gap = true;
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }
-        self.calls = recorded_calls;
-        for_shadow
     }
 }
 
@@ -94,33 +99,24 @@ pub(super) async fn start(
     runner: &Arc<Runner>,
     version: &Arc<Version>,
     recording: Option<Arc<Recording>>,
-    shadowed: bool,
+    has_shadow: bool,
 ) -> Result<(Instance, Option<RecordedInstance>), CallError> {
     let host = PluginHost::of(runner, version);
-    if recording.is_none() && !shadowed {
+    if recording.is_none() && !has_shadow {
         return Ok((version.component.start(version.setup.clone(), host).await?, None));
     }
     let recorder = Arc::new(Recorder::new(host));
     let time_ms = clock::now_ms();
     let started = version.component.start_at(version.setup.clone(), recorder.clone(), time_ms).await?;
     let recorded_calls = recorder.take();
-    let recording = recording.map(|recording| {
-        let instance = recording.start(&version.id, |number| line(version, number), time_ms, recorded_calls);
-        (recording, instance)
+    let lines = recording.map(|recording| {
+        InstanceLines::begin(recording, &version.id, |number| line(version, number), time_ms, recorded_calls)
     });
-    Ok((
-        started,
-        Some(RecordedInstance {
-            recorder,
-            recording,
-            left_out: false,
-            has_gap: false,
-            text: Vec::new(),
-            calls: RecordedCalls::default(),
-        }),
-    ))
+    let calls = RecordedCalls::default();
+    Ok((started, Some(RecordedInstance { recorder, lines, left_out: false, has_gap: false, calls })))
 }
 
+/// The line of a recording that describes the version.
 fn line(version: &Version, number: u32) -> VersionLine {
     VersionLine {
         version: number,

@@ -29,6 +29,7 @@ struct StoredRequest {
     mask: Vec<String>,
 }
 
+/// Why a recording does not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     #[error("plugin {0} is not running")]
@@ -46,19 +47,20 @@ pub enum RecordError {
 impl Manager {
     /// Starts to record a plugin. The new recording replaces the previous one.
     pub fn record(&self, name: &PluginName, request: RecordRequest) -> Result<Status, RecordError> {
-        let always =
+        let stored =
             request.time.is_none().then(|| StoredRequest { max_bytes: request.max_bytes, mask: request.mask.clone() });
         let status = self.begin(name, request, false)?;
-        if let Some(always) = always {
-            self.keep_always(name, &always);
+        if let Some(stored) = stored {
+            self.store_request(name, &stored);
         }
         Ok(status)
     }
 
-    /// Stores that the recording continues after a restart of the host. That this fails costs no more than that.
-    fn keep_always(&self, name: &PluginName, always: &StoredRequest) {
-        let text = serde_json::to_vec(always).unwrap_or_default();
-        if let Err(error) = std::fs::write(self.always_file(name), text) {
+    /// Stores the request, so that the recording continues after a restart of the host. If the request cannot be stored, the recording ends
+    /// with the host.
+    fn store_request(&self, name: &PluginName, stored: &StoredRequest) {
+        let text = serde_json::to_vec(stored).unwrap_or_default();
+        if let Err(error) = std::fs::write(self.request_file(name), text) {
             tracing::warn!(plugin = %name, %error, "the recording ends with the host: its options cannot be stored");
         }
     }
@@ -68,7 +70,7 @@ impl Manager {
         if self.context.recordings.of(name).is_some() {
             return;
         }
-        let Ok(text) = std::fs::read(self.always_file(name)) else { return };
+        let Ok(text) = std::fs::read(self.request_file(name)) else { return };
         let Ok(StoredRequest { max_bytes, mask }) = serde_json::from_slice(&text) else { return };
         match self.begin(name, RecordRequest { time: None, max_bytes, mask }, true) {
             Ok(_) => tracing::info!(plugin = %name, "its recording continues"),
@@ -76,10 +78,12 @@ impl Manager {
         }
     }
 
-    fn always_file(&self, name: &PluginName) -> PathBuf {
+    /// The file with the request of a recording without a time limit.
+    fn request_file(&self, name: &PluginName) -> PathBuf {
         self.recordings.join(format!("{name}.always.json"))
     }
 
+    /// `continues`: the recording was begun before the host was restarted.
     fn begin(&self, name: &PluginName, request: RecordRequest, continues: bool) -> Result<Status, RecordError> {
         let runner = self.routes.runner(name).ok_or_else(|| RecordError::NotRunning(name.clone()))?;
         check(&request)?;
@@ -112,8 +116,8 @@ impl Manager {
     pub fn stop_recording(&self, name: &PluginName) -> Option<Status> {
         let recording = self.context.recordings.0.lock().get(name).cloned()?;
         recording.stop();
-        // There is none if the recording has a time limit.
-        let _ = std::fs::remove_file(self.always_file(name));
+        // A recording with a time limit has no such file.
+        let _ = std::fs::remove_file(self.request_file(name));
         if let Some(runner) = self.routes.runner(name) {
             runner.versions.recheck_instances();
         }
@@ -133,9 +137,12 @@ impl Manager {
     }
 }
 
-/// The most that may be asked for is checked where a request comes in (`fields::RECORDING_TIME` and its neighbours).
+/// Refuses a recording that could have no content. The largest time and size are checked where a request is received
+/// (`fields::RECORDING_TIME`, `fields::RECORDING_FILE`).
 fn check(request: &RecordRequest) -> Result<(), RecordError> {
-    let nothing = request.time.is_some_and(|time| time.is_zero()) || request.max_bytes == Some(0);
-    let text = "a recording takes at least 1 s, and its file has at least 1 byte";
-    if nothing { Err(RecordError::Invalid(text.into())) } else { Ok(()) }
+    let is_empty = request.time.is_some_and(|time| time.is_zero()) || request.max_bytes == Some(0);
+    if is_empty {
+        return Err(RecordError::Invalid("a recording takes at least 1 s, and its file has at least 1 byte".into()));
+    }
+    Ok(())
 }

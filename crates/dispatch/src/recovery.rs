@@ -11,12 +11,13 @@ use switchbox_model::{
 use switchbox_store as store;
 use switchbox_store::{JournalPage, PluginDoc};
 
+/// Bytes of the journal that are read at once.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which events each plugin had handled when the host stopped.
 type HandledBefore = HashMap<PluginName, HashSet<Seq>>;
 
-/// The timer that made the event, as a timer that fires once.
+/// The timer that made the event, as a timer that fires once. `by`: the effect that had set it.
 fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, SetTimer)> {
     let EventData::Timer { plugin, name, payload, due_ms, .. } = event.data else { return None };
     let timer = Timer { name, schedule: Schedule::Once, payload, due_ms };
@@ -26,6 +27,7 @@ fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, 
 /// The position in the journal from which each installed plugin continues.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
+    /// The event from which each plugin continues.
     from: HashMap<PluginName, Seq>,
     handled: HandledBefore,
 }

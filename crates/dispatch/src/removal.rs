@@ -38,18 +38,18 @@ impl Manager {
     }
 
     /// The first scan of the folder is complete: removes each plugin that has state, timers or unhandled events and no files. A
-    /// plugin whose files are broken or `unready` keeps its position in the journal until they are usable again.
-    pub async fn first_scan_done(&self, unready: &[PluginName]) -> Result<(), Error> {
+    /// plugin whose files are broken or still being written (`unreported`) keeps its position in the journal until they are usable again.
+    pub async fn first_scan_done(&self, unreported: &[PluginName]) -> Result<(), Error> {
         let gone = {
             let installed = self.installed.lock();
-            let has_files = |name: &PluginName| installed.contains_key(name) || unready.contains(name);
-            let mut kept = self.context.kv.plugins();
-            kept.extend(self.context.timers.plugins());
-            kept.extend(self.context.recovery.lock().plugins());
-            kept.retain(|name| !has_files(name));
-            kept.sort_unstable();
-            kept.dedup();
-            kept
+            let has_files = |name: &PluginName| installed.contains_key(name) || unreported.contains(name);
+            let mut names = self.context.kv.plugins();
+            names.extend(self.context.timers.plugins());
+            names.extend(self.context.recovery.lock().plugins());
+            names.retain(|name| !has_files(name));
+            names.sort_unstable();
+            names.dedup();
+            names
         };
         for plugin in gone {
             if !self.context.lifecycles.lock().get(&plugin).is_some_and(|lifecycle| lifecycle.removed) {
@@ -81,10 +81,10 @@ impl Manager {
         if ended.is_empty() && !was_waiting && was_off_as.unwrap_or((true, false)) == (true, removed) {
             return Ok(());
         }
-        let held = timers.lock(name).await;
-        let (time_ms, due_again) = (clock::now_ms(), held.unhandled());
+        let timers_lock = timers.lock(name).await;
+        let (time_ms, due_again) = (clock::now_ms(), timers_lock.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
-        held.due_again(due_again);
+        timers_lock.set_due_again(due_again);
         self.context
             .lifecycles
             .lock()
@@ -94,18 +94,20 @@ impl Manager {
 
     fn has_kept_state(&self, name: &PluginName) -> bool {
         self.context.lifecycles.lock().get(name).is_some()
-            || self.context.kv.of(name).data.lock().bytes() > 0
+            || self.context.kv.get_or_create(name).data.lock().bytes() > 0
             || self.context.timers.count(name) > 0
     }
 
     /// Called before a plugin runs as `identity`: if another plugin had its name, deletes that one's state and timers.
     pub(super) async fn delete_predecessor(&self, name: &PluginName, identity: &Identity) -> Result<(), Error> {
-        let before = self.context.lifecycles.lock().get(name).cloned();
-        let Some(before) = before.filter(|before| !before.is_same_plugin(identity)) else { return Ok(()) };
-        let was = before.identity.map_or_else(|| "one of before".to_owned(), |identity| identity.kind);
+        let predecessor = self.context.lifecycles.lock().get(name).cloned();
+        let Some(predecessor) = predecessor.filter(|lifecycle| !lifecycle.is_same_plugin(identity)) else {
+            return Ok(());
+        };
+        let previous_name = predecessor.identity.map_or_else(|| "one of before".to_owned(), |identity| identity.kind);
         tracing::warn!(
             plugin = %name,
-            "{} is another plugin than {was:?}, which had its name: the state and the timers of that are deleted",
+            "{} is another plugin than {previous_name:?}, which had its name: the state and the timers of that are deleted",
             identity.kind
         );
         self.switch_off(name, true).await?;
@@ -140,11 +142,11 @@ impl Manager {
 
     /// State and timers are deleted by one entry of the journal, so neither ever exists without the other.
     async fn delete(&self, name: &PluginName) -> Result<(), store::Error> {
-        let state = self.context.kv.of(name);
+        let state = self.context.kv.get_or_create(name);
         let _order = state.order.lock().await;
         let timers = self.context.timers.lock(name).await;
         self.change(name, PluginChange::Deleted).await?;
-        timers.forget();
+        timers.clear();
         state.data.lock().clear();
         self.context.lifecycles.lock().forget(name);
         Ok(())
@@ -166,17 +168,18 @@ impl Manager {
         self.context.lifecycles.lock().get(name)?.rolled_back.clone()
     }
 
-    /// The plugin's files contain a version that was rolled back before the host started, so the previous version runs.
-    pub fn runs_instead(&self, name: &PluginName, RolledBack { digest, error, .. }: &RolledBack) {
+    /// Reports that the plugin's files contain a version that was rolled back before the host started, so that the previous version runs: in the
+    /// log, and as the plugin's error.
+    pub fn report_rolled_back(&self, name: &PluginName, RolledBack { digest, error, .. }: &RolledBack) {
         let text =
             format!("the guard rolled the version in its files ({digest}) back, and the one before runs: {error}");
         tracing::warn!(plugin = %name, "{text}");
         self.update(name, |plugin| plugin.error = Some(text));
     }
 
-    /// The plugin's files have this version, which runs. If they had a version that was rolled back, that is over: also if this one is
-    /// the version that has run instead of it.
-    pub async fn files_run(&self, name: &PluginName, version: &str) -> Result<(), Error> {
+    /// Called when the plugin's files contain `version` and it runs. Forgets which version was rolled back, if it was another one: also if
+    /// `version` is the one that has run instead of it.
+    pub async fn forget_other_rollback(&self, name: &PluginName, version: &str) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         if self.rolled_back(name).is_some_and(|rolled_back| rolled_back.version != version) {
             self.forget_rolled_back(name, "").await?;
@@ -184,23 +187,25 @@ impl Manager {
         Ok(())
     }
 
-    /// Another version comes into force: forgets which version was rolled back, unless it is about this one, or this one runs instead.
+    /// Called when `version` comes into force. Forgets which version was rolled back, unless that is `version` itself or `version` runs instead
+    /// of it. An empty `version` is no version: forgets in any case.
     pub(super) async fn forget_rolled_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
-        let stays = |rolled_back: &RolledBack| rolled_back.version == version || rolled_back.instead == version;
-        let ends = self
+        let is_kept = |rolled_back: &RolledBack| rolled_back.version == version || rolled_back.instead == version;
+        let is_forgotten = self
             .context
             .lifecycles
             .lock()
             .get(name)
             .and_then(|lifecycle| lifecycle.rolled_back.as_ref())
-            .is_some_and(|t| !stays(t));
-        if ends {
+            .is_some_and(|rolled_back| !is_kept(rolled_back));
+        if is_forgotten {
             self.change(name, PluginChange::RolledBack(None)).await?;
             self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.rolled_back = None);
         }
         Ok(())
     }
 
+    /// Writes a change of the plugin to the journal, and waits until it is on the disk.
     pub(super) async fn change(&self, name: &PluginName, change: PluginChange) -> Result<(), store::Error> {
         let entry = Entry::Plugin { plugin: name.clone(), change: Box::new(change) };
         self.context.store.call(entry).await.map(drop)

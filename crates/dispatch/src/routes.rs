@@ -1,4 +1,4 @@
-//! Which plugins see an event. The triggers are matched once for each (device, kind, sub-folder), and the result is cached, so
+//! Which runners get an event. The triggers are matched once for each (device, kind, sub-folder), and the result is cached, so
 //! that a thousand plugins of which one matches cost no more than one.
 
 use std::sync::{
@@ -16,9 +16,10 @@ use switchbox_model::{DeviceNum, Event, EventData, EventKind, PluginName};
 /// Cached routes. If there are so many, the cache is cleared.
 const MAX_ROUTES: usize = 200_000;
 
-/// The running plugins.
+/// Runners: those of all running plugins, or those that get an event.
 pub(super) type RunnerTable = Arc<[Arc<Runner>]>;
 
+/// What an event's route depends on, beside the triggers.
 #[derive(Hash, PartialEq, Eq)]
 struct RouteKey {
     device: DeviceNum,
@@ -26,6 +27,7 @@ struct RouteKey {
     subfolder: Box<str>,
 }
 
+/// The same, borrowed from the event, so that a look-up copies no string.
 #[derive(Hash)]
 struct RouteKeyRef<'a> {
     device: DeviceNum,
@@ -39,28 +41,37 @@ impl Equivalent<RouteKey> for RouteKeyRef<'_> {
     }
 }
 
+/// A cached result of matching the triggers.
 #[derive(Clone)]
 struct Route {
+    /// [`Context::route_generation`] when it was found. In a later generation the route is not used.
     generation: u64,
+    /// The runners that get the event.
     runners: RunnerTable,
 }
 
+/// The runners of all running plugins, and the cached routes of events to them.
 pub(super) struct Routes {
     context: Arc<Context>,
     /// Replaced as a whole at each change. Locked only to copy or to replace the pointer: triggers are matched, and events offered, without
     /// a lock. A plugin may so be offered an event after it was removed from here. Its backlog refuses that after `Backlog::close`, which
     /// is called before the removal is acknowledged.
     table: RwLock<RunnerTable>,
-    /// Locked only to look up or to store what was found.
-    known: RwLock<HashMap<RouteKey, Route>>,
-    /// Whether some plugin is triggered by messages on ordinary topics: the generation for which that was found, times two, plus one
+    /// Locked only to look up or to store a route.
+    cache: RwLock<HashMap<RouteKey, Route>>,
+    /// Whether some plugin is triggered by messages on ordinary topics: the generation in which that was found, times two, plus one
     /// if there is such a plugin.
-    topics: AtomicU64,
+    any_topic_cache: AtomicU64,
 }
 
 impl Routes {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, table: RwLock::new(Arc::default()), known: RwLock::default(), topics: AtomicU64::new(0) }
+        Self {
+            context,
+            table: RwLock::new(Arc::default()),
+            cache: RwLock::default(),
+            any_topic_cache: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn table(&self) -> RunnerTable {
@@ -79,21 +90,21 @@ impl Routes {
         self.context.routes_changed();
     }
 
-    /// The plugin sees no more events. Returns what ran under the name.
+    /// The plugin sees no more events. Returns the runners that had the name.
     pub(super) fn remove(&self, name: &PluginName) -> Vec<Arc<Runner>> {
         let mut table = self.table.write();
-        let (ended, stay): (Vec<_>, Vec<_>) = table.iter().cloned().partition(|runner| runner.name == *name);
-        *table = stay.into();
+        let (removed, remaining): (Vec<_>, Vec<_>) = table.iter().cloned().partition(|runner| runner.name == *name);
+        *table = remaining.into();
         drop(table);
         self.context.routes_changed();
-        ended
+        removed
     }
 
-    /// No plugin sees any more events.
+    /// Removes all runners and returns them: no plugin sees any more events.
     pub(super) fn take_all(&self) -> RunnerTable {
-        let all = std::mem::take(&mut *self.table.write());
+        let runners = std::mem::take(&mut *self.table.write());
         self.context.routes_changed();
-        all
+        runners
     }
 
     /// Whether a plugin is triggered by messages on this topic.
@@ -101,39 +112,39 @@ impl Routes {
         self.any_topic() && self.table().iter().any(|runner| runner.version().triggers.match_topic(topic))
     }
 
-    /// Cached until the plugins or their triggers change.
+    /// Whether a plugin is triggered by messages on ordinary topics. Cached until the plugins or their triggers change.
     fn any_topic(&self) -> bool {
-        let generation = self.context.generation();
-        let known = self.topics.load(Ordering::Acquire);
-        if known >> 1 == generation {
-            return known & 1 == 1;
+        let generation = self.context.route_generation();
+        let cached = self.any_topic_cache.load(Ordering::Acquire);
+        if cached >> 1 == generation {
+            return cached & 1 == 1;
         }
-        let any = self.table().iter().any(|runner| runner.version().triggers.any_topic());
-        self.topics.store(generation << 1 | u64::from(any), Ordering::Release);
-        any
+        let has_any = self.table().iter().any(|runner| runner.version().triggers.any_topic());
+        self.any_topic_cache.store(generation << 1 | u64::from(has_any), Ordering::Release);
+        has_any
     }
 
-    /// The plugins that see events now.
+    /// The runners that get events now.
     pub(super) fn snapshot(&self) -> RouteSnapshot<'_> {
         // In this order: the routes cached for a generation are made from its table, or from a later one.
-        let generation = self.context.generation();
+        let generation = self.context.route_generation();
         RouteSnapshot { routes: self, generation, table: self.table() }
     }
 
-    fn remember(&self, key: &RouteKeyRef<'_>, route: Route) {
+    fn store(&self, key: &RouteKeyRef<'_>, route: Route) {
         let key = RouteKey { device: key.device, kind: key.kind, subfolder: key.subfolder.into() };
-        let empty = (self.known.read().len() >= MAX_ROUTES).then(|| HashMap::with_capacity(MAX_ROUTES));
-        let mut known = self.known.write();
+        let empty = (self.cache.read().len() >= MAX_ROUTES).then(|| HashMap::with_capacity(MAX_ROUTES));
+        let mut cache = self.cache.write();
         // The map is replaced by one with the same capacity, which no insertion has to enlarge under the lock.
-        let full = empty.map(|empty| std::mem::replace(&mut *known, empty));
-        let replaced = known.insert(key, route);
-        drop(known);
-        // What was removed is freed without the lock.
+        let full = empty.map(|empty| std::mem::replace(&mut *cache, empty));
+        let replaced = cache.insert(key, route);
+        drop(cache);
+        // The old map and the replaced route are freed without the lock.
         drop((full, replaced));
     }
 }
 
-/// See [`Routes::snapshot`].
+/// The runners of all running plugins at one time. See [`Routes::snapshot`].
 pub(super) struct RouteSnapshot<'a> {
     routes: &'a Routes,
     generation: u64,
@@ -141,20 +152,23 @@ pub(super) struct RouteSnapshot<'a> {
 }
 
 impl RouteSnapshot<'_> {
+    /// The runners that get the event. `device`: the one that it comes from, if it comes from one. A timer and a message on an ordinary topic
+    /// are matched each time, because their routes depend on more than a [`RouteKey`].
     pub(super) fn find(&self, device: Option<&Arc<Device>>, event: &Event) -> RunnerTable {
-        let cached = !matches!(event.data, EventData::Timer { .. } | EventData::Topic { .. });
-        let Some(device) = device.filter(|_| cached) else { return triggered(&self.table, device, event) };
+        let is_cached = !matches!(event.data, EventData::Timer { .. } | EventData::Topic { .. });
+        let Some(device) = device.filter(|_| is_cached) else { return triggered(&self.table, device, event) };
         let key = RouteKeyRef { device: device.num, kind: event.data.kind(), subfolder: event.data.subfolder() };
         let generation = self.generation;
-        if let Some(route) = self.routes.known.read().get(&key).filter(|route| route.generation == generation) {
+        if let Some(route) = self.routes.cache.read().get(&key).filter(|route| route.generation == generation) {
             return route.runners.clone();
         }
         let runners = triggered(&self.table, Some(device), event);
-        self.routes.remember(&key, Route { generation, runners: runners.clone() });
+        self.routes.store(&key, Route { generation, runners: runners.clone() });
         runners
     }
 }
 
+/// Matches the event with the triggers of each runner in the table.
 fn triggered(table: &RunnerTable, device: Option<&Arc<Device>>, event: &Event) -> RunnerTable {
     table.iter().filter(|runner| runner.wants(device, event)).cloned().collect()
 }

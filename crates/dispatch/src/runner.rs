@@ -1,4 +1,5 @@
-//! One running plugin: its backlog, its versions, and the limits of its effects.
+//! A runner: the host's part of one running plugin. It has the plugin's backlog of events and its workers, its versions, and the limits of its
+//! effects. The plugin's code runs in the instances of its workers (`worker.rs`).
 
 use std::{
     collections::HashSet,
@@ -43,22 +44,29 @@ pub(super) struct TaskSpawners {
     pub(super) catch_up: fn(&Arc<Runner>),
 }
 
+/// One running plugin, shared by its workers and by the tasks that offer events. It exists from when a plugin is put in force until the plugin is
+/// disabled or removed; a new version of the plugin comes into force in the same runner.
 pub(super) struct Runner {
+    /// The plugin's name.
     pub(super) name: PluginName,
     pub(super) context: Arc<Context>,
+    /// Executions, effects and limits that were hit, since the host started.
     pub(super) counters: Counters,
-    /// Limits log lines about its events, by their subject.
+    /// Limits log lines about the plugin's events, by their subject.
     pub(super) log_limits: LogLimits<&'static str>,
-    /// The loop guard.
-    pub(super) guard: Mutex<LoopGuard>,
+    /// The rates of the plugin's effects.
+    pub(super) loop_guard: Mutex<LoopGuard>,
+    /// The devices and topics that the plugin has reached.
     pub(super) blast_radius: Mutex<BlastRadius>,
-    /// Permits for held-back effects.
-    pub(super) delayed: Arc<Semaphore>,
+    /// Permits for held-back effects, each for [`UNIT_BYTES`].
+    pub(super) delay_permits: Arc<Semaphore>,
     /// Cancelled when the plugin stops: held-back effects are dropped, and their events stay in the journal.
     pub(super) ending: CancellationToken,
+    /// The version in force and the one before it.
     pub(super) versions: Versions,
     /// Locked while another version comes into force.
     pub(super) changing: tokio::sync::Mutex<()>,
+    /// The events that wait for the plugin, and the number of its workers.
     pub(super) backlog: Backlog,
     /// The newest shadow, running or ended.
     shadow: RwLock<Option<Arc<Shadow>>>,
@@ -66,13 +74,14 @@ pub(super) struct Runner {
     has_shadow: AtomicBool,
     /// The newest canary, running or ended.
     canary: RwLock<Option<Arc<Canary>>>,
+    /// Whether a canary may be running. It is read for every event, as `has_shadow` is.
     has_canary: AtomicBool,
-    /// Dead letters that are queued again or being handled.
+    /// The ids of dead letters that are queued again or being handled.
     dead_letters: Mutex<HashSet<u64>>,
 }
 
 impl Runner {
-    /// Handles no events before [`Runner::begin`].
+    /// Handles no events before [`Runner::begin`]. `catch_up`: from where the plugin reads the journal first.
     pub(super) fn new(
         name: PluginName,
         context: Arc<Context>,
@@ -80,9 +89,9 @@ impl Runner {
         catch_up: CatchUp,
         spawners: TaskSpawners,
     ) -> Arc<Self> {
-        let begin = |me: Weak<Self>| {
+        let spawn_task = |weak: Weak<Self>| {
             move |task: BacklogTask| {
-                let Some(runner) = me.upgrade() else { return };
+                let Some(runner) = weak.upgrade() else { return };
                 match task {
                     BacklogTask::Worker => (spawners.worker)(&runner),
                     BacklogTask::CatchUp => (spawners.catch_up)(&runner),
@@ -93,18 +102,18 @@ impl Runner {
                 }
             }
         };
-        Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|weak| Self {
             name,
             context,
             counters: Counters::default(),
             log_limits: LogLimits::new(LINES_A_MINUTE),
-            guard: Mutex::default(),
+            loop_guard: Mutex::default(),
             blast_radius: Mutex::default(),
-            delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
+            delay_permits: Arc::new(Semaphore::new(DELAYED_UNITS)),
             ending: CancellationToken::new(),
             versions: Versions::new(version),
             changing: tokio::sync::Mutex::default(),
-            backlog: Backlog::new(catch_up, begin(me.clone())),
+            backlog: Backlog::new(catch_up, spawn_task(weak.clone())),
             shadow: RwLock::default(),
             has_shadow: AtomicBool::new(false),
             canary: RwLock::default(),
@@ -113,6 +122,7 @@ impl Runner {
         })
     }
 
+    /// The version in force.
     pub(super) fn version(&self) -> Arc<Version> {
         self.versions.current()
     }
@@ -125,6 +135,7 @@ impl Runner {
         self.last_shadow().filter(|shadow| !shadow.ending.is_cancelled())
     }
 
+    /// The newest shadow, running or ended.
     pub(super) fn last_shadow(&self) -> Option<Arc<Shadow>> {
         self.shadow.read().clone()
     }
@@ -142,6 +153,7 @@ impl Runner {
         self.last_canary().filter(|canary| !canary.is_over())
     }
 
+    /// The newest canary, running or ended.
     pub(super) fn last_canary(&self) -> Option<Arc<Canary>> {
         self.canary.read().clone()
     }
@@ -161,6 +173,7 @@ impl Runner {
         Some(canary)
     }
 
+    /// Whether the plugin handles the event: its triggers match, or it has set the timer that fired.
     pub(super) fn wants(&self, device: Option<&Arc<Device>>, event: &Event) -> bool {
         // A plugin gets the timers that it set, whatever its triggers are.
         if let EventData::Timer { plugin, .. } = &event.data {
@@ -187,7 +200,7 @@ impl Runner {
         self.dead_letters.lock().insert(id)
     }
 
-    /// The entry that deletes the dead letter is queued for the journal.
+    /// Called when the entry that deletes the dead letter is queued for the journal, or if the dead letter does not exist any more.
     pub(super) fn release_dead_letter(&self, id: u64) {
         self.dead_letters.lock().remove(&id);
     }
@@ -197,11 +210,11 @@ impl Runner {
 pub(super) struct Paused(Arc<Runner>);
 
 impl Paused {
-    /// Waits until the events that are being handled are done. Returns `None` if that takes longer.
-    pub(super) async fn begin(runner: &Arc<Runner>, most: Duration) -> Option<Self> {
+    /// Waits until the events that are being handled are done. Returns `None` if that takes longer than `timeout`.
+    pub(super) async fn begin(runner: &Arc<Runner>, timeout: Duration) -> Option<Self> {
         runner.backlog.pause();
         let paused = Self(runner.clone());
-        tokio::time::timeout(most, runner.backlog.quiet()).await.ok().map(|()| paused)
+        tokio::time::timeout(timeout, runner.backlog.wait_until_idle()).await.ok().map(|()| paused)
     }
 }
 

@@ -44,16 +44,19 @@ pub(super) struct InForceResult<'a> {
 /// A candidate that runs beside the plugin in force.
 pub(super) struct Shadow {
     /// The version in force that it is compared with.
-    pub(super) of: Arc<Version>,
+    pub(super) in_force: Arc<Version>,
     pub(super) candidate: Arc<Version>,
     /// How many of 10,000 devices it sees.
     share: u64,
     pub(super) since_ms: u64,
     queue: mpsc::Sender<Box<ObservedEvent>>,
     queued_bytes: AtomicUsize,
+    /// Results for which the queue had no room.
     dropped: AtomicU64,
     pub(super) report: Mutex<ShadowReport>,
+    /// Cancelled when it ends.
     pub(super) ending: CancellationToken,
+    /// Why the shadow ended.
     ended: Mutex<Option<String>>,
 }
 
@@ -62,13 +65,13 @@ pub(super) const SHARE_SCALE: u64 = 10_000;
 
 impl Shadow {
     pub(super) fn new(
-        of: Arc<Version>,
+        in_force: Arc<Version>,
         candidate: Arc<Version>,
         share: u64,
     ) -> (Arc<Self>, mpsc::Receiver<Box<ObservedEvent>>) {
         let (queue, receiver) = mpsc::channel(limits::SHADOW_QUEUE);
         let shadow = Self {
-            of,
+            in_force,
             candidate,
             share,
             since_ms: clock::now_ms(),
@@ -87,7 +90,7 @@ impl Shadow {
         self.ending.cancel();
     }
 
-    /// Why it ended. Returns `None` if it is running.
+    /// Why the shadow ended. Returns `None` if it is running.
     pub(super) fn ended(&self) -> Option<String> {
         self.ended.lock().clone()
     }
@@ -109,7 +112,7 @@ impl Shadow {
         if self.ending.is_cancelled() || !is_in_share(share_key(&job.event), self.share) {
             return;
         }
-        if !Arc::ptr_eq(version, &self.of) {
+        if !Arc::ptr_eq(version, &self.in_force) {
             return self.end("another version of the plugin came into force");
         }
         let InForceResult { outcome, effects, kv, recorded_calls, guest_us } = result;
@@ -160,6 +163,7 @@ pub(super) fn share_key(event: &Event) -> Option<u64> {
     Some(hasher.finish())
 }
 
+/// Whether the event of the key is in the share, which is a number of [`SHARE_SCALE`].
 pub(super) fn is_in_share(key: Option<u64>, share: u64) -> bool {
     key.is_none_or(|key| key % SHARE_SCALE < share)
 }

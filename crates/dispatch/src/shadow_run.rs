@@ -53,11 +53,12 @@ pub struct ShadowStatus {
     pub dropped: u64,
     /// Events in its queue.
     pub queued: usize,
-    /// Why it ended. `None` if it is running.
+    /// Why the shadow ended. `None` if it is running.
     pub ended: Option<String>,
     pub report: ShadowReport,
 }
 
+/// Why a shadow or a canary does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ShadowError {
     #[error("plugin {0} is not running")]
@@ -79,42 +80,43 @@ impl Manager {
     pub async fn shadow(&self, name: &PluginName, request: ShadowRequest) -> Result<ShadowStatus, ShadowError> {
         let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
         let share = checked_share(request.share)?;
-        let of = runner.version();
-        let candidate = self.candidate(name, &of, request.component, request.settings).await?;
+        let in_force = runner.version();
+        let candidate = self.candidate(name, &in_force, request.component, request.settings).await?;
         let _one_at_a_time = self.tries.acquire().await;
-        let going_on = |runner: &Arc<Runner>| runner.shadow().is_some();
-        if going_on(&runner) {
+        let has_shadow = |runner: &Arc<Runner>| runner.shadow().is_some();
+        if has_shadow(&runner) {
             return Err(ShadowError::AlreadyRunning(name.clone()));
         }
-        if self.routes.table().iter().filter(|runner| going_on(runner)).count() >= limits::SHADOWS {
+        if self.routes.table().iter().filter(|runner| has_shadow(runner)).count() >= limits::SHADOWS {
             self.context.metrics.limit(names::SHADOWS);
             return Err(ShadowError::TooMany);
         }
-        let (shadow, queue) = Shadow::new(of, candidate, share);
-        let own = attach(&runner, &shadow).await;
+        let (shadow, queue) = Shadow::new(in_force, candidate, share);
+        let state_copy = attach(&runner, &shadow).await;
         runner.versions.recheck_instances();
-        self.context.spawn(run(runner.clone(), shadow.clone(), own, queue));
+        self.context.spawn(run(runner.clone(), shadow.clone(), state_copy, queue));
         Ok(status(&shadow))
     }
 
-    /// Prepares a version that is not put in force.
+    /// Prepares a version that is not put in force. A component or settings that are not given are those of `in_force`; one of both has to be
+    /// given.
     pub(super) async fn candidate(
         &self,
         name: &PluginName,
-        of: &Version,
+        in_force: &Version,
         component: Option<Component>,
         settings: Option<PluginSettings>,
     ) -> Result<Arc<Version>, ShadowError> {
         if component.is_none() && settings.is_none() {
             return Err(ShadowError::Invalid("name another component, other settings, or both".into()));
         }
-        let settings = settings.unwrap_or_else(|| of.files.clone());
+        let settings = settings.unwrap_or_else(|| in_force.files.clone());
         let (compiled, id) = match component {
             Some(component) => {
                 let id = version_id(&component.bytes, &settings);
                 (self.compiler.compile(component.bytes).await?, id)
             }
-            None => (of.component.clone(), version_id_of(&of.digest, &settings)),
+            None => (in_force.component.clone(), version_id_of(&in_force.digest, &settings)),
         };
         match self.compiler.check(&self.context, name, compiled, &settings, id).await? {
             Prepared::Version(mut version) => {
@@ -166,12 +168,12 @@ fn status(shadow: &Shadow) -> ShadowStatus {
 
 /// Attaches the shadow: from here on it gets every committed result. Returns a copy of the plugin's state at this point.
 async fn attach(runner: &Arc<Runner>, shadow: &Arc<Shadow>) -> OwnState {
-    let state = runner.context.kv.of(&runner.name);
+    let state = runner.context.kv.get_or_create(&runner.name);
     let _order = state.order.lock().await;
     let timers = runner.context.timers.lock(&runner.name).await;
-    let own = OwnState::new(state.data.lock().all().into_iter(), timers.all().into_iter());
+    let state_copy = OwnState::new(state.data.lock().all().into_iter(), timers.all().into_iter());
     runner.set_shadow(shadow.clone());
-    own
+    state_copy
 }
 
 /// The task of one shadow.
@@ -181,20 +183,25 @@ struct RunningShadow {
     world: Arc<ForkedWorld>,
     instance: Option<Instance>,
     /// The newest event that it has handled.
-    last: Seq,
+    last_seq: Seq,
     /// Both versions keep the state in the same schema.
     same_schema: bool,
 }
 
-async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue: mpsc::Receiver<Box<ObservedEvent>>) {
+async fn run(
+    runner: Arc<Runner>,
+    shadow: Arc<Shadow>,
+    state_copy: OwnState,
+    mut queue: mpsc::Receiver<Box<ObservedEvent>>,
+) {
     let live = PluginHost::for_start_check(&runner.context);
-    let world = Arc::new(ForkedWorld::new(live, own));
+    let world = Arc::new(ForkedWorld::new(live, state_copy));
     if let Err(why) = migrate_copy(&runner, &shadow, &world).await {
         shadow.end(&why);
         return runner.versions.recheck_instances();
     }
-    let same_schema = shadow.of.schema() == shadow.candidate.schema();
-    let mut running = RunningShadow { runner, shadow, world, instance: None, last: Seq(0), same_schema };
+    let same_schema = shadow.in_force.schema() == shadow.candidate.schema();
+    let mut running = RunningShadow { runner, shadow, world, instance: None, last_seq: Seq(0), same_schema };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (ending, stopping) = (running.shadow.ending.clone(), running.runner.ending.clone());
@@ -214,11 +221,13 @@ async fn run(runner: Arc<Runner>, shadow: Arc<Shadow>, own: OwnState, mut queue:
 
 /// Brings the shadow's copy of the state to the schema of the candidate.
 async fn migrate_copy(runner: &Runner, shadow: &Shadow, world: &Arc<ForkedWorld>) -> Result<(), String> {
-    let of = shadow.of.as_ref();
+    let in_force = shadow.in_force.as_ref();
     if world.own.lock().is_empty() {
         return Ok(());
     }
-    let Some(step) = migration::step(of.schema(), Some(of), shadow.candidate.as_ref().into())? else { return Ok(()) };
+    let Some(step) = migration::step(in_force.schema(), Some(in_force), shadow.candidate.as_ref().into())? else {
+        return Ok(());
+    };
     let writes = migration::writes(&runner.name, world.clone(), step).await?;
     world.own.lock().write(&writes);
     Ok(())
@@ -227,7 +236,7 @@ async fn migrate_copy(runner: &Runner, shadow: &Shadow, world: &Arc<ForkedWorld>
 impl RunningShadow {
     async fn handle(&mut self, seen: ObservedEvent) {
         self.shadow.dequeued(&seen);
-        self.last = seen.event.seq;
+        self.last_seq = seen.event.seq;
         let id = seen.device.as_ref().map_or("", |device| device.id.as_str());
         let wants = match &seen.event.data {
             EventData::Timer { name, .. } => self.world.own.lock().fire(name, seen.event.time_ms),
@@ -235,7 +244,7 @@ impl RunningShadow {
         };
         let methods = seen.recorded_calls.methods;
         self.world.begin(seen.recorded_calls.calls);
-        let new = if wants {
+        let candidate_run = if wants {
             self.execute(&seen.event, seen.device.as_ref(), seen.attempt).await
         } else {
             ExecutionSummary::nothing()
@@ -244,20 +253,20 @@ impl RunningShadow {
         let name = |num| registry.get(num).map(|device| device.name.clone());
         // Writes of the state are compared only if both versions keep it in the same form.
         let kv = if self.same_schema { &*seen.kv } else { &[] };
-        let old = ExecutionSummary {
+        let in_force_run = ExecutionSummary {
             outcome: seen.outcome,
             effects: lines(&seen.effects, kv, &name),
             calls: methods.as_ref().map(|calls| method_calls::lines(calls, &name)),
             guest_time: Duration::from_micros(seen.guest_us.into()),
             memory_bytes: 0,
         };
-        self.shadow.report.lock().add(seen.event.seq.0, id, &old, &new);
+        self.shadow.report.lock().add(seen.event.seq.0, id, &in_force_run, &candidate_run);
         tokio::task::yield_now().await;
     }
 
     async fn execute(&mut self, event: &Event, device: Option<&DeviceName>, attempt: u32) -> ExecutionSummary {
         let candidate = &self.shadow.candidate;
-        let running = match self.instance.take().filter(|usable| !usable.poisoned()) {
+        let started = match self.instance.take().filter(|usable| !usable.poisoned()) {
             Some(usable) => usable,
             None => {
                 match candidate.component.start_at(candidate.setup.clone(), self.world.clone(), event.time_ms).await {
@@ -269,7 +278,7 @@ impl RunningShadow {
                 }
             }
         };
-        let instance = self.instance.insert(running);
+        let instance = self.instance.insert(started);
         let execution = instance.handle(Call { event, device, attempt }).await;
         let memory_bytes = instance.memory_bytes();
         let registry = &self.runner.context.registry;
@@ -299,9 +308,9 @@ impl RunningShadow {
                 due_ms: timer.due_ms,
                 late: false,
             };
-            let event = Event { seq: self.last, time_ms: now_ms, device: None, durable: true, data };
-            let new = self.execute(&event, None, 1).await;
-            self.shadow.report.lock().add(self.last.0, "", &ExecutionSummary::nothing(), &new);
+            let event = Event { seq: self.last_seq, time_ms: now_ms, device: None, durable: true, data };
+            let candidate_run = self.execute(&event, None, 1).await;
+            self.shadow.report.lock().add(self.last_seq.0, "", &ExecutionSummary::nothing(), &candidate_run);
         }
     }
 }

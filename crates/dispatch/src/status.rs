@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use switchbox_model::{lifecycle::RolledBack, limits::LimitName};
 use switchbox_plugin_runtime::{Description, Execution, GrantRequest, Trigger, Verdict};
 
-/// Counted since the host started.
+/// A plugin's counters, since the host started. `Totals` explains each.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     done: AtomicU64,
@@ -34,20 +34,21 @@ pub(super) struct Tally {
     done: u64,
     effects: u64,
     guest: Duration,
+    /// The workers' time, guest time included.
     handling: Duration,
 }
 
 impl Tally {
-    /// Returns false if the execution has to be recorded on its own.
-    pub(super) fn take(&mut self, execution: &Execution, took: Duration) -> bool {
-        let plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
-        if plain {
+    /// Counts the execution if it was done and hit no limit. Returns false otherwise: the caller then calls [`Counters::record`].
+    pub(super) fn add(&mut self, execution: &Execution, worker_time: Duration) -> bool {
+        let is_plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
+        if is_plain {
             self.done += 1;
             self.effects += effects_of(execution);
             self.guest += execution.guest_time;
-            self.handling += took;
+            self.handling += worker_time;
         }
-        plain
+        is_plain
     }
 }
 
@@ -61,7 +62,8 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 impl Counters {
-    pub(super) fn record(&self, execution: &Execution, took: Duration) {
+    /// Counts one execution. `worker_time`: what its worker took for it, guest time included.
+    pub(super) fn record(&self, execution: &Execution, worker_time: Duration) {
         let counter = match execution.verdict {
             Verdict::Done => Some(&self.done),
             Verdict::Reject(_) => Some(&self.rejected),
@@ -75,7 +77,7 @@ impl Counters {
             self.effects.fetch_add(effects_of(execution), Ordering::Relaxed);
         }
         self.guest_ns.fetch_add(nanos(execution.guest_time), Ordering::Relaxed);
-        self.handling_ns.fetch_add(nanos(took), Ordering::Relaxed);
+        self.handling_ns.fetch_add(nanos(worker_time), Ordering::Relaxed);
         if !execution.limits_hit.is_empty() {
             let mut limits = self.limits.lock();
             for limit in &execution.limits_hit {
@@ -99,11 +101,11 @@ impl Counters {
         *self.limits.lock().entry(name).or_default() += 1;
     }
 
-    pub(super) fn retried(&self) {
+    pub(super) fn count_retry(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn dead(&self) {
+    pub(super) fn count_dead_letter(&self) {
         self.dead.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -160,9 +162,9 @@ pub struct Totals {
 pub enum PluginState {
     Running,
     Disabled,
-    /// It asks for grants, its settings have none, and this host gives none by itself: an operator has to consent.
+    /// The plugin asks for grants, its settings have none, and this host gives none by itself: an operator has to consent.
     WaitingForConsent,
-    /// It cannot be started; `last_error` says why.
+    /// The plugin cannot be started; `last_error` says why.
     Broken,
 }
 
@@ -192,11 +194,11 @@ pub struct PluginStatus {
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
     pub description: Option<Description>,
-    /// Those in use: the operator's, or those of the component's description.
+    /// The triggers in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
-    /// What the component asks for.
+    /// The grants that the component asks for.
     pub grants: Vec<GrantRequest>,
-    /// What it may do: both asked for and granted.
+    /// The grants in force: both asked for and granted.
     pub grants_in_force: Vec<GrantRequest>,
     /// The interfaces that the component imports.
     pub imports: Vec<String>,

@@ -13,7 +13,9 @@ pub struct GuardWindow {
     pub before: String,
     /// Milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
+    /// The statistics of the version under guard.
     pub(super) of_version: Behaviour,
+    /// The statistics of the version that comes back.
     pub(super) of_before: Behaviour,
 }
 
@@ -26,15 +28,16 @@ pub struct StoredCanary {
     pub component: Option<String>,
     /// The text of its settings file. Is `None` if it is the one in force.
     pub(super) settings: Option<String>,
-    /// This many of 10,000 devices.
+    /// The canary acts for this many of 10,000 devices.
     pub(super) share: Option<u64>,
+    /// Or for those whose id matches this glob.
     pub(super) devices: Option<String>,
     /// Milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
     pub(super) behaviour: Behaviour,
 }
 
-/// What a plugin has that continues after a restart.
+/// The window of a plugin's guard and its canary, if it has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     pub guard: Option<GuardWindow>,

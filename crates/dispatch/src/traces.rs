@@ -26,11 +26,6 @@ pub(super) fn execution(runner: &Runner, version: &Version, job: &Job, execution
     })
 }
 
-/// The trace of a job's event, if it is sampled.
-pub(super) fn of(runner: &Runner, job: &Job) -> Option<TraceId> {
-    runner.context.metrics.traces.on()?.sampled(&job.event)
-}
-
 /// An execution is about to call a method. Returns the call's span, and its id; `None` if traces are off.
 pub(super) fn method_begins(metrics: &Metrics, call: &MethodCall) -> Option<(Call, String)> {
     let traced = metrics.traces.on()?.method_of(call.seq, &call.plugin, call.attempt, call.index);

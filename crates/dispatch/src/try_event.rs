@@ -58,6 +58,7 @@ pub struct TryResult {
     pub limits_hit: Vec<String>,
 }
 
+/// Why a plugin cannot be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum TryError {
     #[error("plugin {0} is not running; give a component to try instead")]
@@ -87,22 +88,22 @@ impl Manager {
             self.instance_parts(name, component, settings).await?;
         let running = self.routes.runner(name).map(|runner| runner.version());
         let to = StateOf { component: &component, setup: &setup, schemas: &schemas };
-        let own = migration::copy(&self.context, name, running.as_deref(), to).await;
-        let own = own.map_err(|why| TryError::Prepare(Error::Migration(why)))?;
+        let state_copy = migration::copy(&self.context, name, running.as_deref(), to).await;
+        let state_copy = state_copy.map_err(|why| TryError::Prepare(Error::Migration(why)))?;
         let live = LiveWorld::new(PluginHost::for_start_check(&self.context), methods);
-        let live = Arc::new(live.with_state(own));
+        let live = Arc::new(live.with_state(state_copy));
         let recorder = Arc::new(Recorder::new(live.clone()));
         let started = component.start_at(setup.clone(), recorder.clone(), sandbox_event.time_ms).await;
         let mut instance = started.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
         // Calls that the instance made while it started do not belong to the event.
-        let mut calls_before = recorder.take();
+        let mut start_calls = recorder.take();
         let call = Call { event: &sandbox_event, device: device.as_ref(), attempt };
         let execution = instance.handle(call).await;
         let recorded_calls = recorder.take();
-        calls_before.names.extend(recorded_calls.names);
+        start_calls.names.extend(recorded_calls.names);
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         let registry = &self.context.registry;
-        let effects = effects_of(&execution, &|num| calls_before.names.get(num).cloned());
+        let effects = effects_of(&execution, &|num| start_calls.names.get(num).cloned());
         let is_done = matches!(execution.verdict, Verdict::Done);
         Ok(TryResult {
             digest: component.digest().to_owned(),
@@ -121,6 +122,7 @@ impl Manager {
         })
     }
 
+    /// Component and settings of the request, or those in force.
     async fn instance_parts(
         &self,
         name: &PluginName,
@@ -144,10 +146,10 @@ impl Manager {
         };
         let described = component.describe(&text, &limits).await;
         let description = described.map_err(|error| TryError::Prepare(self.count_panic_of(error)))?;
-        let wrong = |text| TryError::Prepare(Error::Settings(text));
-        schema::check_text(&description.schema, &text).map_err(wrong)?;
-        let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
-        let triggers = Triggers::new(triggers.as_ref().unwrap_or(&description.triggers)).map_err(wrong)?;
+        let invalid = |text| TryError::Prepare(Error::Settings(text));
+        schema::check_text(&description.schema, &text).map_err(invalid)?;
+        let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(invalid)?;
+        let triggers = Triggers::new(triggers.as_ref().unwrap_or(&description.triggers)).map_err(invalid)?;
         let setup = Setup { name: name.clone(), settings: text, limits, grants };
         Ok(InstanceParts { component, setup: Arc::new(setup), triggers, schemas: description.state })
     }
@@ -160,6 +162,7 @@ impl Manager {
     }
 }
 
+/// The text of the settings for the component, the grants, the limits and the triggers of a settings file.
 type Parts = (String, Option<GrantPatterns>, Limits, Option<Vec<switchbox_plugin_runtime::Trigger>>);
 
 fn parts(settings: PluginSettings) -> Parts {

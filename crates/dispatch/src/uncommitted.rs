@@ -14,9 +14,10 @@ pub(super) const ENTRY_BYTES: usize = 128;
 pub(super) struct Uncommitted {
     pub(super) version: Arc<Version>,
     pub(super) job: Job,
-    /// How the guest ended it.
+    /// How the guest ended the event, for a shadow.
     pub(super) outcome: OutcomeLine,
     pub(super) handled: Handled,
+    /// The writes of the plugin's state.
     pub(super) kv: Vec<KvChange>,
     /// The host calls of the execution, if they are recorded.
     pub(super) recorded_calls: Option<RecordedCalls>,
@@ -32,7 +33,7 @@ impl Uncommitted {
         }
     }
 
-    /// Its size in memory, roughly.
+    /// The size in memory, in bytes, roughly.
     pub(super) fn bytes(&self) -> usize {
         let kv = |change: &KvChange| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
         self.job.event.data.payload().len()
@@ -41,6 +42,7 @@ impl Uncommitted {
     }
 }
 
+/// Bytes that the outcome takes up in the journal's queue, roughly.
 pub(super) fn outcome_weight(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Done { effects } => weight(effects),
@@ -48,6 +50,7 @@ pub(super) fn outcome_weight(outcome: &Outcome) -> usize {
     }
 }
 
+/// Bytes that the effects take up in the journal's queue, roughly.
 pub(super) fn weight(effects: &[Effect]) -> usize {
     effects
         .iter()

@@ -35,20 +35,20 @@ pub(super) struct Version {
     /// The triggers, for the status.
     pub(super) trigger_list: Vec<Trigger>,
     pub(super) description: Description,
-    /// Those both asked for and granted, for the status.
+    /// The grants that are both asked for and granted, for the status.
     pub(super) grants_in_force: Vec<GrantRequest>,
     /// Parts of its files that can have no effect.
     pub(super) warnings: Vec<String>,
-    /// What its settings grant of what it asks for. Is `None` if they grant all.
+    /// The part of the version's requested grants that its settings give. `None` if they give all.
     pub(super) granted: Option<GrantPatterns>,
-    /// Its triggers are those of its settings, and not those that the component describes.
+    /// The triggers are those of the settings, and not those that the component describes.
     pub(super) triggers_set: bool,
     /// The rate limits of its effects.
     pub(super) token_rates: TokenRates,
     pub(super) guard: GuardSettings,
-    /// Its settings file.
+    /// The version's settings file.
     pub(super) files: PluginSettings,
-    /// Its statistics since it came into force.
+    /// The version's statistics since it came into force.
     pub(super) behaviour: Mutex<Behaviour>,
 }
 
@@ -61,7 +61,7 @@ impl Version {
 
 /// The versions of a plugin.
 pub(super) struct Versions {
-    known: RwLock<CurrentAndPrevious>,
+    versions: RwLock<CurrentAndPrevious>,
     /// Incremented whenever the current version changes.
     epoch: AtomicU64,
     /// The current version may still be rolled back.
@@ -69,8 +69,11 @@ pub(super) struct Versions {
 }
 
 struct CurrentAndPrevious {
+    /// The version in force.
     current: Arc<Version>,
+    /// The version that comes into force again if the current one violates its guard. Is `None` if the current one is not under guard.
     previous: Option<Arc<Version>>,
+    /// When the current version came into force.
     since: Instant,
 }
 
@@ -85,12 +88,12 @@ pub(super) struct UnderGuard {
 impl Versions {
     /// The first version is not under guard: there is no version before it.
     pub(super) fn new(first: Version) -> Self {
-        let known = CurrentAndPrevious { current: Arc::new(first), previous: None, since: Instant::now() };
-        Self { known: RwLock::new(known), epoch: AtomicU64::new(0), under_guard: AtomicBool::new(false) }
+        let versions = CurrentAndPrevious { current: Arc::new(first), previous: None, since: Instant::now() };
+        Self { versions: RwLock::new(versions), epoch: AtomicU64::new(0), under_guard: AtomicBool::new(false) }
     }
 
     pub(super) fn current(&self) -> Arc<Version> {
-        self.known.read().current.clone()
+        self.versions.read().current.clone()
     }
 
     /// The current version is the same as long as this number is.
@@ -105,59 +108,59 @@ impl Versions {
 
     /// The next event is handled by this version. If it is the current one, made anew, it is not guarded against itself.
     pub(super) fn replace(&self, version: Version) {
-        let mut known = self.known.write();
-        if known.current.id == version.id {
-            *version.behaviour.lock() = known.current.behaviour.lock().clone();
-            known.current = Arc::new(version);
+        let mut versions = self.versions.write();
+        if versions.current.id == version.id {
+            *version.behaviour.lock() = versions.current.behaviour.lock().clone();
+            versions.current = Arc::new(version);
             self.epoch.fetch_add(1, Ordering::Release);
             return;
         }
-        let before = std::mem::replace(&mut known.current, Arc::new(version));
+        let previous = std::mem::replace(&mut versions.current, Arc::new(version));
         // A version that was under guard itself is not kept as the previous one.
-        if known.previous.is_none() || !self.under_guard.load(Ordering::Acquire) {
-            known.previous = Some(before);
+        if versions.previous.is_none() || !self.under_guard.load(Ordering::Acquire) {
+            versions.previous = Some(previous);
         }
-        known.since = Instant::now();
+        versions.since = Instant::now();
         self.under_guard.store(true, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// After a restart of the host: the current version is under guard, and this one comes back if it fails.
-    pub(super) fn guard(&self, before: Version, window: Option<GuardWindow>) {
-        let mut known = self.known.write();
-        if let Some(window) = window.filter(|window| window.version == known.current.id) {
-            *known.current.behaviour.lock() = window.of_version;
-            *before.behaviour.lock() = window.of_before;
+    pub(super) fn guard(&self, previous: Version, window: Option<GuardWindow>) {
+        let mut versions = self.versions.write();
+        if let Some(window) = window.filter(|window| window.version == versions.current.id) {
+            *versions.current.behaviour.lock() = window.of_version;
+            *previous.behaviour.lock() = window.of_before;
             let for_ms = clock::now_ms().saturating_sub(window.since_ms);
-            known.since = Instant::now().checked_sub(Duration::from_millis(for_ms)).unwrap_or(known.since);
+            versions.since = Instant::now().checked_sub(Duration::from_millis(for_ms)).unwrap_or(versions.since);
         }
-        known.previous = Some(Arc::new(before));
+        versions.previous = Some(Arc::new(previous));
         self.under_guard.store(true, Ordering::Release);
     }
 
     /// The window of the current version. Returns `None` if it is not under guard.
     pub(super) fn window(&self) -> Option<GuardWindow> {
-        let known = self.known.read();
-        let before = known.previous.as_ref().filter(|_| self.under_guard())?;
-        let for_ms = u64::try_from(known.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let versions = self.versions.read();
+        let previous = versions.previous.as_ref().filter(|_| self.is_under_guard())?;
+        let for_ms = u64::try_from(versions.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         Some(GuardWindow {
-            version: known.current.id.clone(),
-            before: before.id.clone(),
+            version: versions.current.id.clone(),
+            before: previous.id.clone(),
             since_ms: clock::now_ms().saturating_sub(for_ms),
-            of_version: known.current.behaviour.lock().clone(),
-            of_before: before.behaviour.lock().clone(),
+            of_version: versions.current.behaviour.lock().clone(),
+            of_before: previous.behaviour.lock().clone(),
         })
     }
 
     /// Whether observations of the current version may roll it back.
-    pub(super) fn under_guard(&self) -> bool {
+    pub(super) fn is_under_guard(&self) -> bool {
         self.under_guard.load(Ordering::Acquire)
     }
 
     /// A version that was current before is so again, and not under guard.
     pub(super) fn back_to(&self, version: Arc<Version>) {
-        let mut known = self.known.write();
-        (known.current, known.previous) = (version, None);
+        let mut versions = self.versions.write();
+        (versions.current, versions.previous) = (version, None);
         self.under_guard.store(false, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
     }
@@ -173,35 +176,35 @@ impl Versions {
             let mut behaviour = version.behaviour.lock();
             observations.for_each(|observation| behaviour.add(observation));
         }
-        if self.under_guard() { self.judge(version) } else { None }
+        if self.is_under_guard() { self.judge(version) } else { None }
     }
 
     /// Adds an event of this version that became a dead letter.
     pub(super) fn observe_dead_letter(&self, version: &Arc<Version>) -> Option<(Arc<Version>, String)> {
         version.behaviour.lock().dead_letters += 1;
-        if self.under_guard() { self.judge(version) } else { None }
+        if self.is_under_guard() { self.judge(version) } else { None }
     }
 
     fn judge(&self, version: &Arc<Version>) -> Option<(Arc<Version>, String)> {
-        let mut known = self.known.write();
-        if !Arc::ptr_eq(&known.current, version) {
+        let mut versions = self.versions.write();
+        if !Arc::ptr_eq(&versions.current, version) {
             return None;
         }
-        let previous = known.previous.clone()?;
-        let (why, over) = {
-            let before = previous.behaviour.lock();
-            let new = version.behaviour.lock();
-            let why = version_guard::violated(&version.guard, &new, Some(&before));
-            (why, version_guard::is_over(&version.guard, &new, known.since.elapsed()))
+        let previous = versions.previous.clone()?;
+        let (why, is_over) = {
+            let of_previous = previous.behaviour.lock();
+            let of_current = version.behaviour.lock();
+            let why = version_guard::violation(&version.guard, &of_current, Some(&of_previous));
+            (why, version_guard::is_over(&version.guard, &of_current, versions.since.elapsed()))
         };
-        if why.is_none() && !over {
+        if why.is_none() && !is_over {
             return None;
         }
-        known.previous = None;
+        versions.previous = None;
         self.under_guard.store(false, Ordering::Release);
         let why = why?;
         if previous.schema() == version.schema() {
-            known.current = previous.clone();
+            versions.current = previous.clone();
             self.epoch.fetch_add(1, Ordering::Release);
         }
         Some((previous, why))
@@ -209,11 +212,11 @@ impl Versions {
 
     /// Returns `None` if the current version is not under guard.
     pub(super) fn guarded(&self) -> Option<UnderGuard> {
-        let known = self.known.read();
-        if !self.under_guard() || known.previous.is_none() {
+        let versions = self.versions.read();
+        if !self.is_under_guard() || versions.previous.is_none() {
             return None;
         }
-        let behaviour = known.current.behaviour.lock().clone();
-        Some(UnderGuard { since: known.since, behaviour, guard: known.current.guard.clone() })
+        let behaviour = versions.current.behaviour.lock().clone();
+        Some(UnderGuard { since: versions.since, behaviour, guard: versions.current.guard.clone() })
     }
 }

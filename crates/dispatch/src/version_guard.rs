@@ -11,42 +11,44 @@ pub(super) const COMPARED_EVENTS: u64 = 20;
 /// A guest time that is longer by less than this does not count as longer.
 const MIN_GUEST_TIME: Duration = Duration::from_micros(20);
 
-/// Why the version has to be rolled back. Returns `None` if it may stay.
-pub(super) fn violated(guard: &GuardSettings, new: &Behaviour, before: Option<&Behaviour>) -> Option<String> {
+/// Why the version with the statistics `current` has to be rolled back. Returns `None` if it may stay. `previous`: the statistics of the version
+/// that it is compared with, if there is one.
+pub(super) fn violation(guard: &GuardSettings, current: &Behaviour, previous: Option<&Behaviour>) -> Option<String> {
     for (found, most, what) in [
-        (new.traps, Some(guard.traps).filter(|most| *most > 0), "traps"),
-        (new.errors, guard.errors, "errors"),
-        (new.dead_letters, guard.dead_letters, "dead letters"),
+        (current.traps, Some(guard.traps).filter(|most| *most > 0), "traps"),
+        (current.errors, guard.errors, "errors"),
+        (current.dead_letters, guard.dead_letters, "dead letters"),
     ] {
         if let Some(most) = most.filter(|most| found >= *most) {
-            return Some(format!("{found} {what} in {} events; the guard allows fewer than {most}", new.events));
+            return Some(format!("{found} {what} in {} events; the guard allows fewer than {most}", current.events));
         }
     }
-    let before = before.filter(|before| before.events >= COMPARED_EVENTS && new.events >= COMPARED_EVENTS)?;
+    let previous =
+        previous.filter(|previous| previous.events >= COMPARED_EVENTS && current.events >= COMPARED_EVENTS)?;
     let micros = |behaviour: &Behaviour| behaviour.median_guest_time().map(|time| time.as_secs_f64() * 1e6);
-    let longer = new.median_guest_time()?.saturating_sub(before.median_guest_time()?);
+    let longer = current.median_guest_time()?.saturating_sub(previous.median_guest_time()?);
     let guest_time = guard.guest_time.filter(|_| longer >= MIN_GUEST_TIME);
     [
-        (guest_time, micros(new), micros(before), "guest time (median, µs)"),
-        (guard.effects_per_event, new.effects_per_event(), before.effects_per_event(), "effects per event"),
-        (guard.effects_per_target, new.effects_per_target(), before.effects_per_target(), "effects per target"),
+        (guest_time, micros(current), micros(previous), "guest time (median, µs)"),
+        (guard.effects_per_event, current.effects_per_event(), previous.effects_per_event(), "effects per event"),
+        (guard.effects_per_target, current.effects_per_target(), previous.effects_per_target(), "effects per target"),
     ]
     .into_iter()
-    .find_map(|(most, new_has, before_had, what)| {
-        let (most, new_has, before_had) = (most?, new_has?, before_had?);
-        let over = before_had > 0.0 && new_has >= before_had * most;
-        over.then(|| {
+    .find_map(|(factor, value, previous_value, what)| {
+        let (factor, value, previous_value) = (factor?, value?, previous_value?);
+        let is_violated = previous_value > 0.0 && value >= previous_value * factor;
+        is_violated.then(|| {
             format!(
-                "{what}: {new_has:.2} after {} events, where the version before had {before_had:.2}; the guard allows less than {most} times that",
-                new.events
+                "{what}: {value:.2} after {} events, where the version before had {previous_value:.2}; the guard allows less than {factor} times that",
+                current.events
             )
         })
     })
 }
 
-/// Whether the window is over.
-pub(super) fn is_over(guard: &GuardSettings, new: &Behaviour, since: Duration) -> bool {
-    new.events >= guard.events && since >= guard.time
+/// Whether the window is over in which a version may be rolled back. `since`: how long the version has been in force.
+pub(super) fn is_over(guard: &GuardSettings, current: &Behaviour, since: Duration) -> bool {
+    current.events >= guard.events && since >= guard.time
 }
 
 #[cfg(test)]
@@ -115,12 +117,12 @@ mod tests {
             (&doubled, &did_and_called(20, 1, 2, 50, &Verdict::Done), Some("effects per target: 3.00")),
             (&none, &did(20, 9, 5_000, &Verdict::Done), None),
         ] {
-            let found = violated(guard, new, Some(&before));
+            let found = violation(guard, new, Some(&before));
             assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
             assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()));
         }
         assert_eq!(
-            violated(&strict, &did(20, 9, 5_000, &Verdict::Done), None),
+            violation(&strict, &did(20, 9, 5_000, &Verdict::Done), None),
             None,
             "there is nothing to compare with"
         );

@@ -39,9 +39,9 @@ impl Manager {
         component: Option<Component>,
     ) -> Result<(), ShadowError> {
         let runner = self.routes.runner(name).ok_or_else(|| ShadowError::NotRunning(name.clone()))?;
-        let of = runner.version();
+        let current = runner.version();
         let StoredCanary { in_force, settings: text, share, devices, since_ms, behaviour, .. } = stored;
-        if of.id != in_force {
+        if current.id != in_force {
             return Err(ShadowError::Invalid("another version is in force".into()));
         }
         let scope = match (share, devices) {
@@ -52,7 +52,7 @@ impl Manager {
         let settings = text.as_deref().map(PluginSettings::parse).transpose();
         let settings = settings.map_err(|error| ShadowError::Invalid(error.to_string()))?;
         let bytes = component.as_ref().map(|component| component.bytes.clone());
-        let candidate = self.candidate(name, &of, component, settings).await?;
+        let candidate = self.candidate(name, &current, component, settings).await?;
         *candidate.behaviour.lock() = behaviour;
         tracing::info!(plugin = %name, digest = %candidate.digest, "the canary continues");
         runner.set_canary(Canary::new(candidate, bytes, text, scope, since_ms));

@@ -21,27 +21,37 @@ use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 /// cost more than they gain: a thread that yields looks for tasks on other threads before it polls again.
 const YIELD_AFTER: usize = 32;
 
-/// A worker's instance, and its version.
-struct Running {
+/// An instance of a plugin that a worker has started, and its version.
+struct WorkerInstance {
     version: Arc<Version>,
-    /// The epoch in which it was the current version.
+    /// [`Versions::epoch`](super::version::Versions::epoch) when the instance was last found to be the right one.
     epoch: u64,
     instance: Instance,
     /// `None` if its calls are not recorded.
     recorded: Option<RecordedInstance>,
 }
 
-impl Running {
+impl WorkerInstance {
     fn is_usable(&self) -> bool {
         !self.instance.poisoned() && !self.recorded.as_ref().is_some_and(RecordedInstance::is_incomplete)
     }
 }
 
-/// A worker's instances.
+/// A worker's instances; each is started when an event needs it.
 #[derive(Default)]
 struct Instances {
-    in_force: Option<Running>,
-    canary: Option<Running>,
+    in_force: Option<WorkerInstance>,
+    canary: Option<WorkerInstance>,
+}
+
+impl Instances {
+    fn flush_recorded(&mut self, runner: &Runner) {
+        let both = [&mut self.in_force, &mut self.canary];
+        both.into_iter()
+            .flatten()
+            .filter_map(|running| running.recorded.as_mut())
+            .for_each(|recorded| recorded.flush(runner));
+    }
 }
 
 /// Spawns one more worker.
@@ -50,12 +60,13 @@ pub(super) fn start(runner: &Arc<Runner>) {
 }
 
 async fn run(runner: Arc<Runner>) {
-    let _place = LostWorker(&runner);
-    let mut running = Instances::default();
+    let _lost_worker = LostWorker(&runner);
+    let mut instances = Instances::default();
     let mut handled = 0;
     while let Some(batch) = runner.backlog.next().await {
         handled += batch.jobs.len();
-        handle(&runner, &mut running, batch).await;
+        handle(&runner, &mut instances, batch).await;
+        instances.flush_recorded(&runner);
         if handled >= YIELD_AFTER {
             handled = 0;
             tokio::task::yield_now().await;
@@ -63,7 +74,7 @@ async fn run(runner: Arc<Runner>) {
     }
 }
 
-/// Counts the worker out if it panics. A worker that ends counts itself out.
+/// Counts the worker as ended if it panics. A worker that ends in [`Backlog::next`](super::backlog::Backlog::next) is counted there.
 struct LostWorker<'a>(&'a Arc<Runner>);
 
 impl Drop for LostWorker<'_> {
@@ -74,6 +85,7 @@ impl Drop for LostWorker<'_> {
     }
 }
 
+/// Handles the jobs until one has to be retried or held back; that and the jobs behind it are put back into their queue.
 async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobBatch) {
     let mut entries = EntryBatch::new(runner);
     // The first job has waited longest.
@@ -82,9 +94,9 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
     }
     while let Some(job) = batch.jobs.pop_front() {
         let canary = runner.canary().filter(|canary| canary.acts_for(&job)).map(|canary| canary.version.clone());
-        let running = if canary.is_some() { &mut instances.canary } else { &mut instances.in_force };
-        let next = match ready(runner, running, canary).await {
-            Ok(Running { version, instance, recorded, .. }) => {
+        let slot = if canary.is_some() { &mut instances.canary } else { &mut instances.in_force };
+        let next = match usable_instance(runner, slot, canary).await {
+            Ok(WorkerInstance { version, instance, recorded, .. }) => {
                 let device = job.device.as_ref().map(|device| &device.name);
                 let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
                 let span = tracing::debug_span!("execution", %plugin, %event, attempt);
@@ -120,37 +132,39 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
     runner.backlog.finish(batch.key);
 }
 
-/// A usable instance of the canary, or else of the current version. The error: which version does not start, and why.
-async fn ready<'a>(
+/// The instance in `slot` if it may handle the next event, or else a new one: of the canary, or of the current version without `canary`. The
+/// error: which version does not start, and why.
+async fn usable_instance<'a>(
     runner: &Arc<Runner>,
-    running: &'a mut Option<Running>,
+    slot: &'a mut Option<WorkerInstance>,
     canary: Option<Arc<Version>>,
-) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
+) -> Result<&'a mut WorkerInstance, Box<(Arc<Version>, CallError)>> {
     // Read before the version: if it changes in between, the next event looks up the version again.
     let epoch = runner.versions.epoch();
-    let usable = running.take().filter(Running::is_usable);
-    let next = match usable {
+    let usable = slot.take().filter(WorkerInstance::is_usable);
+    let instance = match usable {
         Some(usable) if usable.epoch == epoch => usable,
         usable => {
             let (version, recording) =
                 (canary.unwrap_or_else(|| runner.version()), runner.context.recordings.of(&runner.name));
-            let shadowed = runner.shadow().is_some();
-            let matches_recording = |usable: &Running| match &usable.recorded {
-                None => recording.is_none() && !shadowed,
-                Some(recorded) => recorded.is_of(recording.as_ref(), shadowed),
+            let has_shadow = runner.shadow().is_some();
+            let matches_recording = |usable: &WorkerInstance| match &usable.recorded {
+                None => recording.is_none() && !has_shadow,
+                Some(recorded) => recorded.is_of(recording.as_ref(), has_shadow),
             };
             match usable.filter(|usable| Arc::ptr_eq(&usable.version, &version) && matches_recording(usable)) {
-                Some(same) => Running { epoch, ..same },
-                None => match recorded_instance::start(runner, &version, recording, shadowed).await {
-                    Ok((instance, recorded)) => Running { version, epoch, instance, recorded },
+                Some(usable) => WorkerInstance { epoch, ..usable },
+                None => match recorded_instance::start(runner, &version, recording, has_shadow).await {
+                    Ok((instance, recorded)) => WorkerInstance { version, epoch, instance, recorded },
                     Err(error) => return Err(Box::new((version, error))),
                 },
             }
         }
     };
-    Ok(running.insert(next))
+    Ok(slot.insert(instance))
 }
 
+/// The execution of an event for which no instance could be started.
 fn not_started(error: &CallError) -> Execution {
     let verdict = match error {
         CallError::Panicked { .. } => Verdict::HostPanicked(error.to_string()),

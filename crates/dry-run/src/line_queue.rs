@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::recording::{ExecutionLine, StartLine, VersionLine};
 use switchbox_model::limits::RECORDING_QUEUE_BYTES;
 
-/// Bytes of a block. A longer line has a block of its own.
+/// Bytes of a block. Lines that are longer together have a block of their own.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Empty blocks that are kept for the next lines.
 const EMPTY_BLOCKS: usize = 16;
@@ -63,21 +63,29 @@ impl LineQueue {
         has_room
     }
 
-    /// Adds the line of an execution. Returns false if there is no room.
-    pub(crate) fn push_line(&self, line: &[u8]) -> bool {
+    /// Adds the lines of executions, if there are any. Returns how many executions find no room: all of them, or none. Both arguments are
+    /// empty afterwards.
+    pub(crate) fn push_lines(&self, text: &mut Vec<u8>, executions: &mut u64) -> u64 {
+        let added = std::mem::take(executions);
+        let queued = added == 0 || self.push_text(text, added);
+        text.clear();
+        if queued { 0 } else { added }
+    }
+
+    fn push_text(&self, text: &[u8], executions: u64) -> bool {
         let mut inner = self.inner.lock();
-        if !self.reserve(line.len() as u64) {
+        if !self.reserve(text.len() as u64) {
             return false;
         }
         if let Some(Queued::Lines(block)) = inner.queued.last_mut()
-            && block.text.len() + line.len() <= BLOCK_BYTES
+            && block.text.len() + text.len() <= BLOCK_BYTES
         {
-            block.add(line);
+            block.add(text, executions);
             return true;
         }
         let mut block = inner.empty.pop().unwrap_or_default();
-        block.text.reserve_exact(BLOCK_BYTES.max(line.len()));
-        block.add(line);
+        block.text.reserve_exact(BLOCK_BYTES.max(text.len()));
+        block.add(text, executions);
         inner.queued.push(Queued::Lines(block));
         true
     }
@@ -139,9 +147,9 @@ impl LineQueue {
 }
 
 impl Block {
-    fn add(&mut self, line: &[u8]) {
-        self.text.extend_from_slice(line);
-        self.executions += 1;
+    fn add(&mut self, lines: &[u8], executions: u64) {
+        self.text.extend_from_slice(lines);
+        self.executions += executions;
     }
 }
 
@@ -154,17 +162,17 @@ mod tests {
         let queue = LineQueue::default();
         let line = vec![b'x'; 1024 * 1024];
         while queue.has_room() {
-            assert!(queue.push_line(&line));
+            assert!(queue.push_text(&line, 1));
         }
-        assert!(!queue.push_line(&line));
+        assert!(!queue.push_text(&line, 1));
         let half = RECORDING_QUEUE_BYTES / 2 / line.len() as u64;
         for freed in 1..=half + 1 {
             queue.written(line.len() as u64);
             assert_eq!(queue.has_room(), freed > half, "{freed}");
         }
         // Too large for what is left: the next ones are left out with it.
-        (0..half).for_each(|_| assert!(queue.push_line(&line)));
+        (0..half).for_each(|_| assert!(queue.push_text(&line, 1)));
         assert!(queue.has_room());
-        assert!(!queue.push_line(&[line.clone(), line].concat()) && !queue.has_room());
+        assert!(!queue.push_text(&[line.clone(), line].concat(), 1) && !queue.has_room());
     }
 }

@@ -53,31 +53,16 @@ pub enum Line {
     Other,
 }
 
-/// The line of an execution that belongs to someone else: the same text as [`Line::Execution`].
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum BorrowedLine<'a> {
-    Execution(&'a ExecutionLine),
-}
-
 impl Line {
     /// Appends its text with a line end.
     pub(crate) fn append_to(&self, text: &mut Vec<u8>) {
-        append(self, text);
+        match self {
+            Self::Execution(line) => return line.append_to(text),
+            // Lines can always be written as JSON.
+            _ => drop(serde_json::to_writer(&mut *text, self)),
+        }
+        text.push(b'\n');
     }
-}
-
-impl ExecutionLine {
-    /// Appends the text of its line with a line end.
-    pub(crate) fn append_to(&self, text: &mut Vec<u8>) {
-        append(&BorrowedLine::Execution(self), text);
-    }
-}
-
-fn append(line: &impl Serialize, text: &mut Vec<u8>) {
-    // Lines can always be written as JSON.
-    let _ = serde_json::to_writer(&mut *text, line);
-    text.push(b'\n');
 }
 
 /// A version of the plugin.

@@ -1,5 +1,6 @@
 //! A recording that is being written: it takes executions from workers without making them wait for its file, which a thread of its own
-//! writes. A worker makes the text of a line itself if the line is short and has no secrets: that costs less than handing the parts over.
+//! writes. A worker makes the text of a line itself (`instance_lines.rs`) if the line is short and has no secrets: that costs less than
+//! handing the parts over.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,23 +17,17 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    effect::{OutcomeLine, lines},
-    event::EventLine,
     line_queue::Queued,
     line_writer::{Shared, Writer, buffered},
     mask::{DEFAULT, Masks, TooManySecrets},
     recorder::RecordedCalls,
-    recording::{ExecutionLine, FORMAT, Line, StartLine, VersionLine},
+    recording::{FORMAT, Line, StartLine, VersionLine},
 };
-use switchbox_model::{DeviceName, Event, PluginName, limits::names};
-use switchbox_plugin_runtime::Execution;
+use switchbox_model::{PluginName, limits::names};
 use switchbox_support::{clock, metrics::Metrics, tasks::Tasks};
 
 /// Bytes that are read at once to find the last line of a file.
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// Bytes of an execution of which a worker makes the line. The writer makes longer ones, which takes a worker too long.
-const SHORT_BYTES: u64 = 8 * 1024;
 
 /// Options of a recording.
 #[derive(Debug)]
@@ -78,7 +73,7 @@ pub struct Recording {
     began_ms: u64,
     until_ms: Option<u64>,
     file: PathBuf,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     instances: AtomicU32,
     /// The ids of the versions so far.
     versions: Mutex<Vec<String>>,
@@ -155,7 +150,13 @@ impl Recording {
     }
 
     /// Records a new instance of the version `id`. Returns the instance's number.
-    pub fn start(&self, id: &str, version: impl FnOnce(u32) -> VersionLine, time_ms: u64, calls: RecordedCalls) -> u32 {
+    pub(crate) fn start(
+        &self,
+        id: &str,
+        version: impl FnOnce(u32) -> VersionLine,
+        time_ms: u64,
+        calls: RecordedCalls,
+    ) -> u32 {
         let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
         if self.add_start(instance, id, version, (time_ms, calls)).is_err() {
             // The first one stays.
@@ -205,42 +206,13 @@ impl Recording {
     pub fn has_room(&self) -> bool {
         let room = self.shared.queue.has_room();
         if !room && !self.is_closed() {
-            self.shared.skipped.fetch_add(1, Ordering::Relaxed);
+            self.count_left_out(1);
         }
         room
     }
 
-    /// Records an execution of the instance. Returns false if it is left out because the writer's queue is full. Afterwards `calls` and `text`
-    /// have no meaning; a caller that keeps them saves their allocations.
-    pub fn execution(
-        &self,
-        instance: u32,
-        event: &Event,
-        (device, attempt): (Option<&DeviceName>, u32),
-        calls: &mut RecordedCalls,
-        execution: &Execution,
-        text: &mut Vec<u8>,
-    ) -> bool {
-        if self.is_closed() {
-            return true;
-        }
-        let Shared { queue, masks, skipped, .. } = &*self.shared;
-        let (bytes, too_large) = (weight(event, calls, execution), calls.too_large);
-        let mut line = line(instance, EventLine::of(event, device, attempt), calls, execution);
-        let queued = if too_large {
-            false
-        } else if bytes > SHORT_BYTES || masks.may_mask(&mut line) {
-            queue.push_execution(line, bytes)
-        } else {
-            text.clear();
-            line.append_to(text);
-            calls.calls = line.calls;
-            queue.push_line(text)
-        };
-        if !queued {
-            skipped.fetch_add(1, Ordering::Relaxed);
-        }
-        queued
+    pub(crate) fn count_left_out(&self, executions: u64) {
+        self.shared.skipped.fetch_add(executions, Ordering::Relaxed);
     }
 
     /// If a start finds no room, the recording ends, because the executions of that instance could not be replayed.
@@ -286,32 +258,6 @@ fn reopen(path: &Path) -> io::Result<(File, u64)> {
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     Ok((file, end))
-}
-
-/// Bytes that an execution takes in the queue, roughly.
-fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
-    const EXECUTION_BYTES: usize = 512;
-    const CALL_BYTES: usize = 512;
-    let effects = execution.effects.iter().map(|effect| CALL_BYTES + effect.payload_bytes()).sum::<usize>();
-    let write = |value: &Option<bytes::Bytes>| CALL_BYTES + value.as_ref().map_or(0, bytes::Bytes::len);
-    let writes = execution.kv.iter().map(|change| write(&change.value)).sum::<usize>();
-    let logs = execution.logs.iter().map(String::len).sum::<usize>();
-    let answers = calls.calls.len() * CALL_BYTES + calls.bytes;
-    (EXECUTION_BYTES + event.data.payload().len() + answers + effects + writes + logs) as u64
-}
-
-/// The calls are moved out of `calls`.
-fn line(instance: u32, event: EventLine, calls: &mut RecordedCalls, execution: &Execution) -> ExecutionLine {
-    ExecutionLine {
-        instance,
-        event,
-        effects: lines(&execution.effects, &execution.kv, &|num| calls.names.get(num).cloned()),
-        calls: std::mem::take(&mut calls.calls),
-        outcome: OutcomeLine::of(&execution.verdict),
-        logs: execution.logs.clone(),
-        guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
-        masked: false,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The limits of one kind of listener, with their names.
 
-use switchbox_model::limits::LimitName;
+use switchbox_model::limits::{LimitName, names};
 use switchbox_transport::admission;
 
 /// The limits of one kind of listener, with their names.
@@ -27,4 +27,25 @@ pub struct Names {
     pub unread_bytes: LimitName,
     pub unread_time: LimitName,
     pub write_time: LimitName,
+}
+
+impl Names {
+    pub const ADMIN: Self = Self {
+        accept: names::ADMIN_ACCEPT,
+        handshake_time: names::ADMIN_HANDSHAKE_TIME,
+        head_bytes: names::ADMIN_HEAD_BYTES,
+        head_time: names::ADMIN_HEAD_TIME,
+        unread_bytes: names::ADMIN_UNREAD_BYTES,
+        unread_time: names::ADMIN_UNREAD_TIME,
+        write_time: names::ADMIN_WRITE_TIME,
+    };
+    pub const HUB_API: Self = Self {
+        accept: names::HUB_API_ACCEPT,
+        handshake_time: names::HUB_API_HANDSHAKE_TIME,
+        head_bytes: names::HUB_API_HEAD_BYTES,
+        head_time: names::HUB_API_HEAD_TIME,
+        unread_bytes: names::HUB_API_UNREAD_BYTES,
+        unread_time: names::HUB_API_UNREAD_TIME,
+        write_time: names::HUB_API_WRITE_TIME,
+    };
 }

@@ -91,17 +91,6 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
-    use switchbox_model::limits::names;
-
-    const NAMES: Names = Names {
-        accept: names::ADMIN_ACCEPT,
-        handshake_time: names::ADMIN_HANDSHAKE_TIME,
-        head_bytes: names::ADMIN_HEAD_BYTES,
-        head_time: names::ADMIN_HEAD_TIME,
-        unread_bytes: names::ADMIN_UNREAD_BYTES,
-        unread_time: names::ADMIN_UNREAD_TIME,
-        write_time: names::ADMIN_WRITE_TIME,
-    };
 
     /// A body of which nothing comes.
     struct Stalled;
@@ -118,13 +107,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rest_that_is_not_read_to_its_end_is_counted() {
         let metrics = Metrics::default();
-        let hits = || [NAMES.unread_bytes, NAMES.unread_time].map(|limit| metrics.limit_hits(limit));
+        let hits = || [Names::ADMIN.unread_bytes, Names::ADMIN.unread_time].map(|limit| metrics.limit_hits(limit));
         let full = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        discard(full(limits::HTTP_UNREAD_BYTES), metrics.clone(), NAMES).await;
+        discard(full(limits::HTTP_UNREAD_BYTES), metrics.clone(), Names::ADMIN).await;
         assert_eq!(hits(), [0, 0]);
-        discard(full(limits::HTTP_UNREAD_BYTES + 1), metrics.clone(), NAMES).await;
+        discard(full(limits::HTTP_UNREAD_BYTES + 1), metrics.clone(), Names::ADMIN).await;
         assert_eq!(hits(), [1, 0]);
-        discard(Stalled, metrics.clone(), NAMES).await;
+        discard(Stalled, metrics.clone(), Names::ADMIN).await;
         assert_eq!(hits(), [1, 1]);
     }
 }

@@ -1,5 +1,5 @@
-//! Whole blocks of a file. With direct I/O the disk takes them from our memory: the page cache, which costs a copy and more
-//! for every byte, is left out. Direct I/O wants addresses, places and lengths that are multiples of a block.
+//! Reads and writes whole blocks of a file, with direct I/O where the file system can do that: the bytes are not copied through the page cache.
+//! Direct I/O needs addresses, offsets and lengths that are multiples of a block.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-/// Bytes. No disk has larger ones, and no page is smaller.
+/// Bytes of a block. No disk has larger blocks, and no page of memory is smaller.
 pub(crate) const BLOCK: usize = 4096;
 
-/// The whole block in which an offset is, or which begins there.
+/// The offset at which the block begins that contains this offset.
 pub(crate) fn floor(offset: u64) -> u64 {
     offset - offset % BLOCK as u64
 }
@@ -20,29 +20,31 @@ pub(crate) fn floor(offset: u64) -> u64 {
 /// Bytes in memory that begin at a multiple of a block.
 #[derive(Debug, Default)]
 pub struct Blocks {
-    room: Vec<u8>,
+    memory: Vec<u8>,
+    /// The part of `memory` that is used; it begins at a multiple of a block.
     used: Range<usize>,
 }
 
 impl Blocks {
+    /// The bytes in use.
     pub fn bytes(&self) -> &[u8] {
-        self.room.get(self.used.clone()).unwrap_or_default()
+        self.memory.get(self.used.clone()).unwrap_or_default()
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.room.get_mut(self.used.clone()).unwrap_or_default()
+        self.memory.get_mut(self.used.clone()).unwrap_or_default()
     }
 
     /// Resizes to this many bytes: existing bytes stay, new ones are zeros.
     pub fn resize(&mut self, length: usize) {
         let before = self.used.len();
-        if self.used.start + length > self.room.len() {
-            let mut room = vec![0; length.next_power_of_two() + BLOCK];
-            let start = room.as_ptr().align_offset(BLOCK).min(BLOCK);
-            if let Some(target) = room.get_mut(start..start + before) {
+        if self.used.start + length > self.memory.len() {
+            let mut memory = vec![0; length.next_power_of_two() + BLOCK];
+            let start = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
+            if let Some(target) = memory.get_mut(start..start + before) {
                 target.copy_from_slice(self.bytes());
             }
-            (self.room, self.used) = (room, start..start + before);
+            (self.memory, self.used) = (memory, start..start + before);
         }
         self.used.end = self.used.start + length;
         if let Some(new) = self.bytes_mut().get_mut(before..) {
@@ -51,15 +53,17 @@ impl Blocks {
     }
 }
 
-/// A file whose blocks go past the page cache where its file system can do that.
+/// A file of blocks.
 #[derive(Debug)]
 pub struct BlockFile {
+    /// The file, read and written through the page cache.
     cached: File,
+    /// The same file with direct I/O. `None` if the file system refuses that.
     direct: Option<File>,
 }
 
 impl BlockFile {
-    /// Opens or makes a file to read and write.
+    /// Opens or creates a file to read and write.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -98,16 +102,18 @@ impl BlockFile {
         Ok(self.cached.metadata()?.len())
     }
 
-    /// Returns when all that was written is on the disk.
+    /// Returns when all written bytes are on the disk.
     pub fn sync(&self) -> io::Result<()> {
         self.cached.sync_data()
     }
 
+    /// As [`BlockFile::sync`]; the length of the file is on the disk as well.
     pub fn sync_with_length(&self) -> io::Result<()> {
         self.cached.sync_all()
     }
 
-    /// Reads these bytes. What is in the page cache is written first where it has to be.
+    /// Reads the bytes of the file in `range`. Returns where they are in `into`. Before a direct read, the system writes the bytes
+    /// that only its page cache has.
     pub fn read(&self, range: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
         let first = floor(range.start);
         let (skip, needed) = (to_usize(range.start - first), to_usize(range.end - first));
@@ -171,7 +177,7 @@ mod tests {
             blocks.resize(0);
             blocks.resize(2 * BLOCK);
             blocks.bytes_mut().fill(number as u8 + 1);
-            // Each overwrites the second block of the one before.
+            // Each write overwrites the second block of the write before.
             let at = number * BLOCK;
             expected.truncate(at);
             expected.extend_from_slice(blocks.bytes());

@@ -12,35 +12,38 @@ use crate::{
     blocks::{BlockFile, Blocks},
     preallocated::FILE_EXTENSION,
     record::JournalPosition,
-    runs::{self, FIRST, Range, Run},
+    runs::{self, RECORDS_START, Range, Run},
     segment::{self, Segment},
 };
 use switchbox_model::Seq;
 
-/// Notes that rows are missing between two files, since a repair: `{row before}-{row after}.gap`.
+/// The extension of notes that a repair has written: rows are missing between two files. Their names are `{row before}-{row after}.gap`.
 pub const GAP: &str = "gap";
-/// No disk writes less at once.
+/// Bytes; no disk writes fewer at once.
 const SECTOR: u64 = 512;
 
-/// What there is of the journal.
+/// The files of the journal, as they are.
 pub struct Inspection {
     pub folder: PathBuf,
     /// Whole and in order, up to the end of the journal or to what is damaged.
     pub segments: VecDeque<Segment>,
-    /// Bytes after the last record, of writes that never ended.
+    /// The bytes after the last record, if they are of a write that never ended.
     pub torn: Option<Torn>,
-    /// The last file, if the host ended when it had just begun it.
+    /// The last file, if the host had only just begun it when it ended.
     pub unbegun: Option<PathBuf>,
-    /// Files kept to be used again.
+    /// Files that were made in advance, or kept to be used again.
     pub preallocated: Vec<PathBuf>,
+    /// The first damage, if there is any. The fields above then describe the journal up to it.
     pub damage: Option<Damage>,
 }
 
-/// The end of the last file.
+/// The bytes of a write that never ended, at the end of the last file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Torn {
     pub path: PathBuf,
+    /// The byte in the file at which they begin.
     pub offset: u64,
+    /// How many bytes they are.
     pub bytes: u64,
     /// Whole records among them, whose commits did not wait for the disk.
     pub records: i64,
@@ -50,15 +53,20 @@ pub struct Torn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     pub path: PathBuf,
+    /// The byte in the file.
     pub offset: u64,
-    /// The last row before it, and the last event.
+    /// The last row before it.
     pub row: i64,
+    /// The last event before it.
     pub seq: Seq,
+    /// The description of the damage, for the operator.
     pub problem: String,
+    /// The records after it that can be read, each run with its file.
     pub after: Vec<(PathBuf, Run)>,
 }
 
 impl Damage {
+    /// How many records after it can be read.
     pub fn records_behind(&self) -> i64 {
         self.after.iter().map(|(_, run)| run.last_row - run.first_row + 1).sum()
     }
@@ -89,11 +97,12 @@ impl fmt::Display for Damage {
 }
 
 impl Inspection {
+    /// The position after the last whole record.
     pub fn end(&self) -> JournalPosition {
         self.segments.back().map(Segment::end).unwrap_or_default()
     }
 
-    /// The last row before the journal's first.
+    /// The position before the first record.
     pub fn start(&self) -> JournalPosition {
         self.segments.front().map(Segment::start).unwrap_or_default()
     }
@@ -113,7 +122,7 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
     let count = listed.files.len();
     for (index, path) in listed.files.iter().enumerate() {
         let segment = Segment::read(path)?.filter(|segment| segment::row_of_name(path) == Some(segment.start().row));
-        let problem = match segment {
+        let defect = match segment {
             Some(segment) => match found.segments.back().map(Segment::end) {
                 Some(before) if !follows(before, segment.start(), &listed.gaps) => Some(Defect::Broken),
                 _ => {
@@ -127,16 +136,17 @@ pub fn inspect(folder: &Path) -> Result<Inspection, Error> {
             }
             None => Some(Defect::NoHeader),
         };
-        if let Some(problem) = problem {
+        if let Some(defect) = defect {
             let rest = listed.files.get(index..).unwrap_or_default();
-            found.damage = Some(damage(&found, problem, rest, listed.bytes)?);
+            found.damage = Some(damage_of(&found, defect, rest, listed.bytes)?);
             return Ok(found);
         }
     }
-    look_behind_the_end(&mut found, listed.bytes)?;
+    inspect_end(&mut found, listed.bytes)?;
     Ok(found)
 }
 
+/// What is wrong with a file.
 enum Defect {
     /// The file does not begin at the row where the file before ends.
     Broken,
@@ -144,18 +154,19 @@ enum Defect {
     NoHeader,
 }
 
+/// Whether a file that begins at `start` follows one that ends at `before`, perhaps with a gap that a repair has noted.
 fn follows(before: JournalPosition, start: JournalPosition, gaps: &HashMap<i64, i64>) -> bool {
-    let exactly = start.row == before.row && start.last_seq == before.last_seq;
-    let behind_gap = gaps.get(&before.row) == Some(&start.row) && start.last_seq >= before.last_seq;
-    (exactly || behind_gap) && start.offset >= before.offset
+    let is_next = start.row == before.row && start.last_seq == before.last_seq;
+    let is_behind_gap = gaps.get(&before.row) == Some(&start.row) && start.last_seq >= before.last_seq;
+    (is_next || is_behind_gap) && start.offset >= before.offset
 }
 
-/// The files from the first damaged one on are `rest`.
-fn damage(found: &Inspection, problem: Defect, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
+/// Describes the damage. `rest`: the files from the first damaged one on.
+fn damage_of(found: &Inspection, defect: Defect, rest: &[PathBuf], journal_bytes: u64) -> Result<Damage, Error> {
     let end = found.end();
     let (mut row, mut range) = (end.row, Range::after(end.row, end.last_seq, journal_bytes));
     let mut after = Vec::new();
-    let (path, offset, problem) = match (problem, found.segments.back()) {
+    let (path, offset, problem) = match (defect, found.segments.back()) {
         (Defect::Broken, Some(last)) => {
             add_runs(last.path(), last.used(), &mut range, &mut after)?;
             (last.path().to_owned(), last.used(), "it is damaged")
@@ -170,11 +181,12 @@ fn damage(found: &Inspection, problem: Defect, rest: &[PathBuf], journal_bytes: 
         }
     };
     for file in rest {
-        add_runs(file, FIRST, &mut range, &mut after)?;
+        add_runs(file, RECORDS_START, &mut range, &mut after)?;
     }
     Ok(Damage { path, offset, row, seq: end.last_seq, problem: problem.into(), after })
 }
 
+/// Adds the runs of records in the file from the byte `from` on.
 fn add_runs(path: &Path, from: u64, range: &mut Range, to: &mut Vec<(PathBuf, Run)>) -> Result<(), Error> {
     for run in runs::find(&bytes_from(path, from)?, from, range.clone()) {
         range.advance(&run);
@@ -183,8 +195,8 @@ fn add_runs(path: &Path, from: u64, range: &mut Range, to: &mut Vec<(PathBuf, Ru
     Ok(())
 }
 
-/// Sets what is torn, or that something is damaged.
-fn look_behind_the_end(found: &mut Inspection, journal_bytes: u64) -> Result<(), Error> {
+/// Looks at the bytes after the last whole record: sets `torn` or `damage`, if there are any.
+fn inspect_end(found: &mut Inspection, journal_bytes: u64) -> Result<(), Error> {
     let Some(last) = found.segments.back() else { return Ok(()) };
     let (path, used, end) = (last.path().to_owned(), last.used(), last.end());
     let bytes = bytes_from(&path, used)?;
@@ -211,12 +223,12 @@ fn look_behind_the_end(found: &mut Inspection, journal_bytes: u64) -> Result<(),
     Ok(())
 }
 
-/// The host ended between the making of the file and its first write: there are only zeros, or what an earlier use left.
+/// Whether the host ended after it had created the file and before its first write: the file has only zeros, or records of an earlier use.
 fn was_never_begun(path: &Path, end: JournalPosition, journal_bytes: u64) -> Result<bool, Error> {
     let bytes = bytes_from(path, 0)?;
-    let stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
-    let blank = bytes.iter().all(|byte| *byte == 0);
-    Ok(blank || (stale && runs::find(&bytes, 0, Range::after(end.row, end.last_seq, journal_bytes)).is_empty()))
+    let is_stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
+    let is_blank = bytes.iter().all(|byte| *byte == 0);
+    Ok(is_blank || (is_stale && runs::find(&bytes, 0, Range::after(end.row, end.last_seq, journal_bytes)).is_empty()))
 }
 
 fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {
@@ -230,13 +242,15 @@ fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {
     read().map_err(|e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() })
 }
 
+/// The files in the journal's folder.
 #[derive(Default)]
 struct Listed {
-    /// In order.
+    /// The files of the journal, in order.
     files: Vec<PathBuf>,
     preallocated: Vec<PathBuf>,
     /// The row before each gap, and the one after it less one.
     gaps: HashMap<i64, i64>,
+    /// The sum of the lengths of `files`.
     bytes: u64,
 }
 
@@ -269,12 +283,13 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(list(folder)?.files)
 }
 
-/// The notes of repairs.
+/// The paths of the notes about gaps.
 pub fn gap_notes(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let gaps = list(folder)?.gaps;
     Ok(gaps.into_iter().map(|(before, after)| folder.join(gap_name(before, after))).collect())
 }
 
+/// The file name of a note that the rows from `before + 1` to `after` are missing.
 pub fn gap_name(before: i64, after: i64) -> String {
     format!("{before:020}-{after:020}.{GAP}")
 }

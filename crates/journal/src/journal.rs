@@ -24,13 +24,14 @@ use switchbox_support::{fd_exhaustion, log_limit::LogLimit};
 
 /// Bytes of a file, unless one record alone is larger.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// The folder of the journal, in the data folder.
 pub const FOLDER: &str = "log";
 
-/// The writer's end of the journal.
+/// The journal, for its one writer.
 pub struct Journal {
     folder: PathBuf,
-    /// The folder, kept open, as file descriptors may be exhausted when the folder has to be synced.
-    opened: File,
+    /// The folder, kept open: when it has to be synced, there may be no free file descriptor.
+    folder_handle: File,
     files: Arc<Files>,
     writer: SegmentWriter,
     segment_bytes: u64,
@@ -43,66 +44,66 @@ pub struct Journal {
 pub struct Files(RwLock<Inner>);
 
 struct Inner {
-    /// Full, in order.
+    /// The full files, in order.
     older: VecDeque<Segment>,
-    /// The one that is written to.
+    /// The file that is written to.
     last: Segment,
     /// The last row that is on the disk for certain.
     durable: i64,
 }
 
-/// A range of files that are about to go.
+/// The oldest files, which are about to be deleted.
 #[derive(Debug, Clone, Copy)]
 pub struct OldestFiles {
     /// The last event before them.
-    pub before: Seq,
+    pub seq_before: Seq,
     /// The last event in them.
-    pub last: Seq,
+    pub last_seq: Seq,
     /// The first and the last row of the first of them.
     pub first_file: (i64, i64),
 }
 
 impl Journal {
-    /// Opens or makes the journal in the data folder, unless it is damaged.
+    /// Opens or creates the journal in the data folder, unless it is damaged.
     pub fn open(data: &Path) -> Result<Self, Error> {
         Self::open_with(data, SEGMENT_BYTES)
     }
 
     /// Opens the journal like [`Self::open`], with files of `segment_bytes`.
     pub fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
-        let found = inspect::inspect(&data.join(FOLDER))?;
-        match &found.damage {
+        let inspection = inspect::inspect(&data.join(FOLDER))?;
+        match &inspection.damage {
             Some(damage) => Err(Error::Damaged(damage.to_string())),
-            None => Self::resume_with(found, segment_bytes),
+            None => Self::resume_with(inspection, segment_bytes),
         }
     }
 
-    /// Continues a journal that is not damaged: the first change of its files.
-    pub fn resume(found: Inspection) -> Result<Self, Error> {
-        Self::resume_with(found, SEGMENT_BYTES)
+    /// Opens a journal that was inspected and is not damaged. Unlike the inspection, this changes files.
+    pub fn resume(inspection: Inspection) -> Result<Self, Error> {
+        Self::resume_with(inspection, SEGMENT_BYTES)
     }
 
-    fn resume_with(found: Inspection, segment_bytes: u64) -> Result<Self, Error> {
-        let folder = found.folder;
+    fn resume_with(inspection: Inspection, segment_bytes: u64) -> Result<Self, Error> {
+        let folder = inspection.folder;
         let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
         fs::create_dir_all(&folder).map_err(problem)?;
-        for path in found.unbegun.iter().chain(&found.preallocated) {
+        for path in inspection.unbegun.iter().chain(&inspection.preallocated) {
             fs::remove_file(path).map_err(problem)?;
         }
-        let mut older = found.segments;
+        let mut older = inspection.segments;
         let mut writer = SegmentWriter::default();
         let last = match older.pop_back() {
             Some(mut last) => last.resume(&mut writer).map(|()| last),
             None => Segment::begin(&folder, JournalPosition::default(), &mut writer),
         };
         let last = last.map_err(problem)?;
-        let opened = File::open(&folder).map_err(problem)?;
-        opened.sync_all().map_err(problem)?;
+        let folder_handle = File::open(&folder).map_err(problem)?;
+        folder_handle.sync_all().map_err(problem)?;
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
         let preallocated = Preallocator::new(&folder);
         let descriptor_lines = LogLimit::new(1, Instant::now());
-        Ok(Self { folder, opened, files, writer, segment_bytes, preallocated, descriptor_lines })
+        Ok(Self { folder, folder_handle, files, writer, segment_bytes, preallocated, descriptor_lines })
     }
 
     pub fn files(&self) -> &Arc<Files> {
@@ -115,9 +116,9 @@ impl Journal {
         let problem = |e: io::Error| Error::Write(e.to_string());
         let (bytes, mut last) = (record.len() as u64, self.files.last());
         let until = last.used + bytes;
-        // Growing a file takes as long as many commits.
-        let full = until > self.segment_bytes || (self.writer.grows(until) && self.preallocated.is_ready());
-        if full && last.start != last.end {
+        // A file that was made in advance is used before the last one has to grow, because growing takes as long as many commits.
+        let is_full = until > self.segment_bytes || (self.writer.grows(until) && self.preallocated.is_ready());
+        if is_full && last.start != last.end {
             self.roll(last.end).map_err(problem)?;
             last = self.files.last();
         } else if until > segment::AHEAD {
@@ -129,7 +130,11 @@ impl Journal {
         if durable {
             last.file.sync().map_err(problem)?;
         }
-        self.files.record_end(end, durable);
+        let mut inner = self.files.0.write();
+        inner.last.record_end(end);
+        if durable {
+            inner.durable = end.row;
+        }
         Ok(end)
     }
 
@@ -161,7 +166,7 @@ impl Journal {
             }
             begun => begun?,
         };
-        self.opened.sync_all()?;
+        self.folder_handle.sync_all()?;
         let mut inner = self.files.0.write();
         let full = std::mem::replace(&mut inner.last, segment);
         inner.older.push_back(full);
@@ -172,14 +177,15 @@ impl Journal {
     /// Removes the files that hold no row after `row`. The last file stays, and while a backup copies them all files stay. `reuse`: some
     /// files are kept to be used again.
     pub fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
-        if matches!(self.opened.try_lock(), Err(TryLockError::WouldBlock)) {
+        if matches!(self.folder_handle.try_lock(), Err(TryLockError::WouldBlock)) {
             return Ok(());
         }
         let trimmed = self.trim_now(row, reuse);
-        self.opened.unlock()?;
+        self.folder_handle.unlock()?;
         trimmed
     }
 
+    /// As [`Self::trim`], with the folder locked.
     fn trim_now(&mut self, row: i64, reuse: bool) -> io::Result<()> {
         if !reuse {
             self.preallocated.clear()?;
@@ -202,7 +208,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 impl Files {
-    /// To be read only.
+    /// Files that are only read. Returns `None` if there are none.
     pub fn of(mut segments: VecDeque<Segment>) -> Option<Self> {
         let last = segments.pop_back()?;
         let durable = last.end().row;
@@ -215,23 +221,19 @@ impl Files {
         older
     }
 
+    /// The position after the last record.
     pub fn end(&self) -> JournalPosition {
         self.0.read().last.end()
     }
 
     /// The file that is written to.
     fn last(&self) -> LastFile {
-        self.0.read().last.as_last()
+        let inner = self.0.read();
+        let last = &inner.last;
+        LastFile { file: last.file(), start: last.start(), end: last.end(), used: last.used() }
     }
 
-    fn record_end(&self, end: JournalPosition, durable: bool) {
-        let mut inner = self.0.write();
-        inner.last.record_end(end);
-        if durable {
-            inner.durable = end.row;
-        }
-    }
-
+    /// Removes the oldest file from the list if it has no row after `row`.
     fn take_oldest(&self, row: i64) -> Option<Segment> {
         let mut inner = self.0.write();
         inner.older.pop_front_if(|oldest| oldest.end().row <= row)
@@ -256,19 +258,19 @@ impl Files {
     pub fn first(&self, reached: impl Fn(JournalPosition) -> bool) -> Option<Part> {
         let inner = self.0.read();
         let older = inner.older.partition_point(|segment| !reached(segment.end()));
-        let found = inner.older.get(older).unwrap_or(&inner.last);
-        reached(found.end()).then(|| found.part(|place| !reached(place)))
+        let segment = inner.older.get(older).unwrap_or(&inner.last);
+        reached(segment.end()).then(|| segment.part(|position| !reached(position)))
     }
 
     /// The newest file that begins before `row`, to be read from `rows` before that or from its own beginning.
     pub fn back(&self, row: i64, rows: i64) -> Option<(i64, Part)> {
         let inner = self.0.read();
         // The last file may have no row yet.
-        let has_some = |segment: &&Segment| segment.start().row + 1 < row && segment.end().row > segment.start().row;
+        let has_rows = |segment: &&Segment| segment.start().row + 1 < row && segment.end().row > segment.start().row;
         let older = inner.older.partition_point(|segment| segment.start().row + 1 < row);
-        let found = Some(&inner.last).filter(has_some).or_else(|| inner.older.get(older.checked_sub(1)?))?;
-        let from = (row.min(found.end().row + 1) - rows).max(found.start().row + 1);
-        Some((from, found.part(|place| place.row < from)))
+        let segment = Some(&inner.last).filter(has_rows).or_else(|| inner.older.get(older.checked_sub(1)?))?;
+        let from = (row.min(segment.end().row + 1) - rows).max(segment.start().row + 1);
+        Some((from, segment.part(|position| position.row < from)))
     }
 
     /// The files up to the one that ends with `row`.
@@ -277,8 +279,8 @@ impl Files {
         let first = inner.older.front()?;
         let last = inner.older.iter().take_while(|segment| segment.end().row <= row).last()?;
         Some(OldestFiles {
-            before: first.start().last_seq,
-            last: last.end().last_seq,
+            seq_before: first.start().last_seq,
+            last_seq: last.end().last_seq,
             first_file: (first.start().row + 1, first.end().row),
         })
     }
@@ -288,8 +290,9 @@ impl Files {
     pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;
-        let may = |end: JournalPosition| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
-        inner.older.iter().map(Segment::end).take_while(|end| may(*end)).last().map(|end| end.row)
+        let may_be_deleted =
+            |end: JournalPosition| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
+        inner.older.iter().map(Segment::end).take_while(|end| may_be_deleted(*end)).last().map(|end| end.row)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The journal, which is the durable state of a host: an append-only sequence of checksummed records, one for each commit of the writer. One
-//! thread writes, while any number of threads read. Says what is whole, torn or damaged before it changes anything. Knows how an entry is
-//! encoded and nothing of what it means.
+//! thread writes, while any number of threads read. Inspects its files for torn and damaged records before it changes anything. Encodes
+//! entries, and does not know what they mean.
 
 mod blocks;
 pub mod inspect;

@@ -11,19 +11,24 @@ use std::{
 
 use crate::blocks::{BlockFile, Blocks};
 
-/// How the names of such files end.
+/// The extension of such files.
 pub(crate) const FILE_EXTENSION: &str = "spare";
-/// Files kept to be used again.
+/// How many files are kept to be used again.
 pub(crate) const MAX_READY: usize = 4;
-/// Zeros written at once: a commit waits after as many.
+/// Bytes of zeros that are written at once. A commit waits for one such write at most.
 const WRITE_BYTES: usize = 64 * 1024;
-/// How long the disk is left to commits between two pieces. 100 MiB are made in a second so, which is more than the journal grows by.
+/// The pause between two writes, in which the disk serves commits. With it, 100 MiB are made in a second, which is more than the journal grows
+/// by.
 const PAUSE_BETWEEN_WRITES: Duration = Duration::from_micros(500);
 
+/// Makes files in advance, and keeps files to be used again.
 pub(crate) struct Preallocator {
     folder: PathBuf,
+    /// Files that can be used.
     ready: Vec<PathBuf>,
+    /// How many names were used.
     created: u64,
+    /// The thread that makes a file.
     making: Option<JoinHandle<io::Result<PathBuf>>>,
 }
 
@@ -63,7 +68,7 @@ impl Preallocator {
         !self.ready.is_empty()
     }
 
-    /// A file that is ready. Waits for none.
+    /// Takes a file that is ready. Returns `None` if there is none; does not wait.
     pub(crate) fn take(&mut self) -> Option<PathBuf> {
         self.collect();
         self.ready.pop()
@@ -77,7 +82,7 @@ impl Preallocator {
         }
         let path = self.next_path();
         let work = move || preallocate(path, bytes);
-        // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.
+        // Supervision: it may fail; the writer then creates its file itself, and the next one is made in advance again.
         let started = thread::Builder::new().name("journal-spare".into()).spawn(work);
         match started {
             Ok(making) => self.making = Some(making),
@@ -85,11 +90,12 @@ impl Preallocator {
         }
     }
 
+    /// Makes the file available that the thread has made, if the thread has ended.
     fn collect(&mut self) {
         let Some(made) = self.making.take_if(|making| making.is_finished()) else { return };
         match made.join() {
             Ok(Ok(path)) => self.ready.push(path),
-            // The writer makes the file itself then, and reports what is wrong with the disk.
+            // The writer then creates the file itself, and reports an error of the disk.
             Ok(Err(error)) => tracing::debug!(%error, "no file of the journal was preallocated"),
             Err(_) => tracing::error!("preallocating a file of the journal panicked; the journal continues without it"),
         }
@@ -103,6 +109,7 @@ impl Drop for Preallocator {
     }
 }
 
+/// Creates a file of zeros.
 fn preallocate(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     let file = BlockFile::open(&path)?;
     let mut zeros = Blocks::default();

@@ -9,7 +9,9 @@ use twox_hash::XxHash3_64;
 use crate::Error;
 use switchbox_model::{Entry, Seq};
 
+/// Bytes of a file's header.
 pub const FILE_HEADER: usize = 48;
+/// Bytes of a record's header.
 pub const RECORD_HEADER: usize = 28;
 /// The version of this format, and of that of the entries; a file of another one is refused (ARCHITECTURE.md, "Formats").
 pub const VERSION: u32 = 1;
@@ -31,15 +33,18 @@ pub struct JournalPosition {
     pub offset: u64,
 }
 
-/// What a file's first bytes are.
+/// What the first bytes of a file say.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Header {
+    /// The file begins at this position.
     Starts(JournalPosition),
+    /// The file has this version of the format.
     OtherVersion(u32),
-    /// It was never written whole.
+    /// The header is not whole.
     Unfinished,
 }
 
+/// The header of a file that begins at this position.
 pub fn file_header(start: JournalPosition) -> [u8; FILE_HEADER] {
     let mut header = Vec::with_capacity(FILE_HEADER);
     header.extend(MAGIC);
@@ -52,6 +57,7 @@ pub fn file_header(start: JournalPosition) -> [u8; FILE_HEADER] {
     header.try_into().unwrap_or([0; FILE_HEADER])
 }
 
+/// Reads the header at the begin of a file.
 pub fn read_file_header(bytes: &[u8]) -> Header {
     let mut rest = Fields(bytes);
     let mut read = || {
@@ -65,8 +71,8 @@ pub fn read_file_header(bytes: &[u8]) -> Header {
         let last_seq = Seq(u64::from_le_bytes(rest.take()?));
         let offset = u64::from_le_bytes(rest.take()?);
         let sum = XxHash3_64::oneshot(bytes.get(..FILE_HEADER - 8)?);
-        let whole = magic == MAGIC && sum.to_le_bytes() == rest.take()?;
-        whole.then_some(Header::Starts(JournalPosition { row, last_seq, offset }))
+        let is_whole = magic == MAGIC && sum.to_le_bytes() == rest.take()?;
+        is_whole.then_some(Header::Starts(JournalPosition { row, last_seq, offset }))
     };
     read().unwrap_or(Header::Unfinished)
 }
@@ -96,9 +102,10 @@ pub fn seal(record: &mut [u8], row: i64, last_seq: Seq, synced: bool) -> Result<
     Ok(())
 }
 
+/// Overwrites bytes of the record.
 fn put(record: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(place) = record.get_mut(at..at + bytes.len()) {
-        place.copy_from_slice(bytes);
+    if let Some(target) = record.get_mut(at..at + bytes.len()) {
+        target.copy_from_slice(bytes);
     }
 }
 
@@ -115,43 +122,43 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Its commit waited for the disk.
+    /// Whether the record's commit waited for the disk.
     pub fn is_synced(&self) -> bool {
         self.body.first() != Some(&ENTRIES_NOT_SYNCED)
     }
 
-    /// Bytes of it in the file.
+    /// How many bytes it has in the file.
     pub fn size(&self) -> usize {
         RECORD_HEADER + self.body.len()
     }
 
-    /// The place after it, if it comes after `before`.
+    /// The position after it, if `before` is the position before it.
     pub fn end(&self, before: JournalPosition) -> JournalPosition {
         JournalPosition { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
     }
 }
 
-/// Bytes of the record that begins here; none when even its length is not there.
+/// How many bytes the record has with which `bytes` begins. Returns `None` if `bytes` ends within the length of the record.
 pub fn size(bytes: &[u8]) -> Option<usize> {
     let length = u32::from_le_bytes(Fields(bytes).take()?);
     Some(RECORD_HEADER + length as usize)
 }
 
-/// The record with which the bytes begin, if it is whole and follows row `before`.
-pub fn first(bytes: &[u8], before: i64) -> Option<Record<'_>> {
+/// The record with which the bytes begin, if it is whole and follows the row `previous_row`.
+pub fn first(bytes: &[u8], previous_row: i64) -> Option<Record<'_>> {
     let bytes = bytes.get(..size(bytes)?)?;
     let mut fields = Fields(bytes);
     let length = u32::from_le_bytes(fields.take()?);
     let sum = u64::from_le_bytes(fields.take()?);
-    let summed = fields.0;
+    let checked_bytes = fields.0;
     let row = i64::from_le_bytes(fields.take()?);
     let last_seq = Seq(u64::from_le_bytes(fields.take()?));
-    let whole = row == before + 1 && checksum(length, summed) == sum;
-    whole.then_some(Record { row, last_seq, body: fields.0 })
+    let is_whole = row == previous_row + 1 && checksum(length, checked_bytes) == sum;
+    is_whole.then_some(Record { row, last_seq, body: fields.0 })
 }
 
-/// The row and the last event that a record beginning here would have, whether or not it is whole.
-pub fn claims(bytes: &[u8]) -> Option<(i64, Seq)> {
+/// The row and the last event that the header of a record says with which the bytes begin. Does not check the record.
+pub fn claimed_row(bytes: &[u8]) -> Option<(i64, Seq)> {
     let mut fields = Fields(bytes.get(12..)?);
     Some((i64::from_le_bytes(fields.take()?), Seq(u64::from_le_bytes(fields.take()?))))
 }
@@ -164,18 +171,19 @@ pub fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
     };
     let mut entries = Vec::new();
     while !rest.is_empty() {
-        let (entry, after) = postcard::take_from_bytes(rest).map_err(|e| corrupt(e.to_string()))?;
+        let (entry, remaining) = postcard::take_from_bytes(rest).map_err(|e| corrupt(e.to_string()))?;
         entries.push(entry);
-        rest = after;
+        rest = remaining;
     }
     Ok(entries)
 }
 
-/// The last event among the entries.
+/// The last event of the entry. Returns `None` if it has none.
 pub fn last_seq(entry: &Entry) -> Option<Seq> {
     entry.events().last().map(|event| event.seq)
 }
 
+/// Reads fields of fixed lengths from the begin of the bytes.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

@@ -6,7 +6,7 @@ use switchbox_model::{Entry, Seq};
 
 use crate::{Error, journal::Files, record};
 
-/// One commit of the journal.
+/// A commit of the journal.
 #[derive(Debug)]
 pub struct JournalRow {
     pub row: i64,
@@ -22,12 +22,12 @@ pub struct JournalPage {
 }
 
 impl Files {
-    /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
+    /// Rows from `from` on, until about `bytes` of bodies are read. The page is empty if there are none yet.
     pub fn page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
         let mut page = JournalPage { rows: Vec::new(), next: from };
         let Some(part) = self.first(|end| end.row >= from) else { return Ok(page) };
         let mut read = 0;
-        part.each(|_, end, body| {
+        part.of_bytes(bytes).for_each_record(|_, end, body| {
             if end.row >= from {
                 page.rows.push(JournalRow { row: end.row, entries: record::decode(end.row, body)? });
                 page.next = end.row + 1;
@@ -38,13 +38,13 @@ impl Files {
         Ok(page)
     }
 
-    /// At most `rows` rows before `before`, newest first, and not many more than `max` bytes of them, but at least one. Returns none if
+    /// At most `rows` rows before `before`, newest first, and not many more than `max` bytes of them, but at least one. The result is empty if
     /// there is no row before.
     pub fn back_page(&self, before: i64, rows: usize, max: usize) -> Result<Vec<JournalRow>, Error> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let Some((from, part)) = self.back(before, rows) else { return Ok(Vec::new()) };
         let (mut newest, mut bytes) = (VecDeque::new(), 0);
-        part.each(|_, end, body| {
+        part.for_each_record(|_, end, body| {
             if end.row >= from && end.row < before {
                 bytes += body.len();
                 newest.push_back((end.row, body.to_vec()));
@@ -61,7 +61,7 @@ impl Files {
             .collect()
     }
 
-    /// Bytes of the journal from this row on, or a little more: the start is a place of the sparse index, so that nothing is read.
+    /// Bytes of the journal from this row on, or a little more: it is counted from a position of the sparse index, so that nothing is read.
     pub fn bytes_from(&self, row: i64) -> u64 {
         self.first(|end| end.row >= row).map_or(0, |part| self.end().offset.saturating_sub(part.start().offset))
     }
@@ -70,7 +70,7 @@ impl Files {
     pub fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         let Some(part) = self.first(|end| end.last_seq >= seq) else { return Ok(None) };
         let mut found = None;
-        part.each(|_, end, _| {
+        part.for_each_record(|_, end, _| {
             found = (end.last_seq >= seq).then_some(end.row);
             Ok(found.is_none())
         })?;

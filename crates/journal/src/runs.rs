@@ -9,13 +9,14 @@ use switchbox_model::Seq;
 /// Records of one file that follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Its place in the file, and that after it.
+    /// The byte in the file at which it begins.
     pub from: u64,
+    /// The byte after its last one.
     pub until: u64,
     pub first_row: i64,
     pub last_row: i64,
     pub last_seq: Seq,
-    /// One of them waited for the disk when it was written, so that all before it were on the disk.
+    /// One of the records waited for the disk when it was written, so that all before it were on the disk.
     pub synced: bool,
 }
 
@@ -25,7 +26,7 @@ const CHUNK: usize = 4096;
 const MISSING: u64 = 1 << 32;
 const ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-/// What the rows and events of records may be: a checksum is only computed where they are plausible.
+/// The rows and events that records may have. A checksum is computed only if both are within the range.
 #[derive(Debug, Clone)]
 pub struct Range {
     rows: RangeInclusive<i64>,
@@ -33,24 +34,24 @@ pub struct Range {
 }
 
 impl Range {
-    /// After this row and this event, in a journal of this many bytes.
+    /// The range after this row and this event, in a journal of this many bytes.
     pub fn after(row: i64, seq: Seq, journal_bytes: u64) -> Self {
         let max = journal_bytes.saturating_add(MISSING);
         let last_row = row.saturating_add(i64::try_from(max).unwrap_or(i64::MAX));
         Self { rows: row + 1..=last_row, seqs: seq.0..=seq.0.saturating_add(max) }
     }
 
-    /// Behind this row; the last event before it is not known.
+    /// The range after this row; the last event before it is not known.
     pub fn behind_row(row: i64, journal_bytes: u64) -> Self {
         Self { seqs: 0..=u64::MAX, ..Self::after(row, Seq(0), journal_bytes) }
     }
 
-    /// Up to this row and this event.
+    /// The range up to this row and this event.
     fn before(row: i64, seq: Seq) -> Self {
         Self { rows: 1..=row, seqs: 0..=seq.0 }
     }
 
-    /// What may follow the run.
+    /// Narrows the range to what may follow the run.
     pub fn advance(&mut self, run: &Run) {
         self.rows = run.last_row + 1..=*self.rows.end();
         self.seqs = run.last_seq.0..=*self.seqs.end();
@@ -58,9 +59,9 @@ impl Range {
 
     /// The record that begins here, if it is whole and within the range.
     fn record<'a>(&self, bytes: &'a [u8]) -> Option<Record<'a>> {
-        let (row, seq) = record::claims(bytes)?;
-        let plausible = self.rows.contains(&row) && self.seqs.contains(&seq.0);
-        if plausible { record::first(bytes, row - 1) } else { None }
+        let (row, seq) = record::claimed_row(bytes)?;
+        let is_plausible = self.rows.contains(&row) && self.seqs.contains(&seq.0);
+        if is_plausible { record::first(bytes, row - 1) } else { None }
     }
 }
 
@@ -69,7 +70,7 @@ impl Range {
 pub fn find(bytes: &[u8], from: u64, mut range: Range) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut at = 0;
-    while let Some((start, first)) = next(bytes, at, &range) {
+    while let Some((start, first)) = next_record(bytes, at, &range) {
         let mut run = Run {
             from: from + start as u64,
             until: 0,
@@ -92,7 +93,7 @@ pub fn find(bytes: &[u8], from: u64, mut range: Range) -> Vec<Run> {
 }
 
 /// The first whole record at or after `at`.
-fn next<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Record<'a>)> {
+fn next_record<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Record<'a>)> {
     loop {
         if bytes.get(at..at + CHUNK) == Some(&ZEROS) {
             // A record may begin with zeros, in the last bytes of these.
@@ -107,18 +108,18 @@ fn next<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Rec
     }
 }
 
-/// Bytes of a torn write among those that follow the journal's last record, which is of this row and event: none where all are zeros, or
-/// of an earlier use of the file.
+/// How many of the bytes after the journal's last record are of a torn write: 0 if all are zeros, or of an earlier use of the file. `row`, `seq`:
+/// those of the last record.
 pub fn torn(bytes: &[u8], row: i64, seq: Seq) -> usize {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let used = bytes.get(..used).unwrap_or_default();
-    let is_next = record::claims(used).is_some_and(|(claimed, _)| claimed == row + 1);
-    let earlier = || next(used, 0, &Range::before(row, seq)).is_some();
-    if is_next || !earlier() { used.len() } else { 0 }
+    let is_next = record::claimed_row(used).is_some_and(|(claimed, _)| claimed == row + 1);
+    let is_of_earlier_use = || next_record(used, 0, &Range::before(row, seq)).is_some();
+    if is_next || !is_of_earlier_use() { used.len() } else { 0 }
 }
 
-/// Where the records of a file begin.
-pub const FIRST: u64 = FILE_HEADER as u64;
+/// The byte of a file at which its records begin.
+pub const RECORDS_START: u64 = FILE_HEADER as u64;
 
 #[cfg(test)]
 mod tests {

@@ -17,18 +17,21 @@ use crate::{
 /// The file grows by this many bytes of zeros, which are written together with the record that needs them.
 pub const AHEAD: u64 = 1024 * 1024;
 /// Bytes between two entries of the sparse index, about.
-const INDEX_EVERY: u64 = 64 * 1024;
+const INDEX_INTERVAL: u64 = 64 * 1024;
 
+/// A file of the journal.
 pub struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,
+    /// The position before its first record.
     start: JournalPosition,
+    /// The position after its last record.
     end: JournalPosition,
     /// Positions of some records, in order, the first at the start of the file. A reader starts at the last one before its own.
     sparse_index: Vec<JournalPosition>,
 }
 
-/// What has to be known of the last file to append to it.
+/// The last file, for appending to it.
 pub struct LastFile {
     pub file: Arc<BlockFile>,
     pub start: JournalPosition,
@@ -37,11 +40,12 @@ pub struct LastFile {
     pub used: u64,
 }
 
+/// The name of a file that begins at this position.
 pub fn name(start: JournalPosition) -> String {
     format!("{:020}.log", start.row)
 }
 
-/// The row before the first, by the file's name.
+/// The row before the file's first, by its name. Returns `None` if it is not the name of a file of the journal.
 pub fn row_of_name(path: &Path) -> Option<i64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
@@ -61,8 +65,8 @@ impl Segment {
         let file = Arc::new(BlockFile::open_to_read(path).map_err(problem)?);
         let length = file.length().map_err(problem)?;
         let mut blocks = Blocks::default();
-        let found = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
-        let start = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
+        let header = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
+        let start = match record::read_file_header(blocks.bytes().get(header).unwrap_or_default()) {
             Header::Starts(start) => start,
             Header::Unfinished => return Ok(None),
             Header::OtherVersion(found) => {
@@ -70,10 +74,11 @@ impl Segment {
                 return Err(Error::OtherVersion { path: path.display().to_string(), found, known });
             }
         };
-        let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
+        let whole_file =
+            Part { file: file.clone(), start, from: FILE_HEADER as u64, until: length, chunk_bytes: CHUNK };
         let mut segment = Self { path: path.to_owned(), file, start, end: start, sparse_index: vec![start] };
         // `inspect` examines what follows the last whole record.
-        all.walk(|_, end, _| {
+        whole_file.walk(|_, end, _| {
             segment.record_end(end);
             Ok(true)
         })?;
@@ -90,11 +95,6 @@ impl Segment {
 
     pub fn file(&self) -> Arc<BlockFile> {
         self.file.clone()
-    }
-
-    pub fn as_last(&self) -> LastFile {
-        let (file, start, end) = (self.file.clone(), self.start, self.end);
-        LastFile { file, start, end, used: FILE_HEADER as u64 + end.offset - start.offset }
     }
 
     /// Whether a reader has the file open.
@@ -121,7 +121,7 @@ impl Segment {
         self.byte_of(self.end)
     }
 
-    /// Cuts off the bytes after the last record, so that they are not taken for a record later, and prepares the file for writing.
+    /// Cuts off the bytes after the last record, so that they are never read as a record, and prepares the file for writing.
     pub fn resume(&mut self, writer: &mut SegmentWriter) -> io::Result<()> {
         let file = BlockFile::open(&self.path)?;
         file.set_len(self.used())?;
@@ -133,21 +133,21 @@ impl Segment {
 
     /// A record was appended; the file now ends at `end`.
     pub fn record_end(&mut self, end: JournalPosition) {
-        if self.sparse_index.last().is_none_or(|mark| self.end.offset >= mark.offset + INDEX_EVERY) {
+        if self.sparse_index.last().is_none_or(|indexed| self.end.offset >= indexed.offset + INDEX_INTERVAL) {
             self.sparse_index.push(self.end);
         }
         self.end = end;
     }
 
-    /// To be read from the last indexed position for which `before` holds.
-    pub fn part(&self, before: impl Fn(JournalPosition) -> bool) -> Part {
-        let found = self.sparse_index.partition_point(|mark| before(*mark));
-        let mark = self.sparse_index.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
-        Part { file: self.file.clone(), at: mark, position: self.byte_of(mark), until: self.used() }
+    /// The records from the last indexed position on for which `is_before` is true.
+    pub fn part(&self, is_before: impl Fn(JournalPosition) -> bool) -> Part {
+        let position_count = self.sparse_index.partition_point(|indexed| is_before(*indexed));
+        let start = self.sparse_index.get(position_count.saturating_sub(1)).copied().unwrap_or(self.start);
+        Part { file: self.file.clone(), start, from: self.byte_of(start), until: self.used(), chunk_bytes: CHUNK }
     }
 }
 
-/// The state of the writer of the last file.
+/// Writes to the last file, in whole blocks.
 #[derive(Default)]
 pub struct SegmentWriter {
     /// Begins with the bytes of the last block of the file if that is incomplete.
@@ -168,26 +168,26 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Whether the file has to grow for this many bytes.
+    /// Whether the file has to grow to have bytes up to `until`.
     pub fn grows(&self, until: u64) -> bool {
         until > self.size
     }
 
     /// Writes bytes after the last ones, which end at `used`: all blocks from the incomplete one on, with zeros at the end.
     pub fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
-        let (first, ends) = (floor(used), used + bytes.len() as u64);
-        let until = ends.next_multiple_of(BLOCK as u64);
+        let (first_byte, end) = (floor(used), used + bytes.len() as u64);
+        let until = end.next_multiple_of(BLOCK as u64);
         let until = if until > self.size { until.next_multiple_of(AHEAD) } else { until };
-        let in_blocks = |place: u64| usize::try_from(place - first).map_err(io::Error::other);
-        let (before, after) = (in_blocks(used)?, in_blocks(ends)?);
-        self.blocks.resize(before);
+        let in_blocks = |offset: u64| usize::try_from(offset - first_byte).map_err(io::Error::other);
+        let (bytes_from, bytes_until) = (in_blocks(used)?, in_blocks(end)?);
+        self.blocks.resize(bytes_from);
         self.blocks.resize(in_blocks(until)?);
-        if let Some(target) = self.blocks.bytes_mut().get_mut(before..after) {
+        if let Some(target) = self.blocks.bytes_mut().get_mut(bytes_from..bytes_until) {
             target.copy_from_slice(bytes);
         }
-        file.write(self.blocks.bytes(), first, durable)?;
+        file.write(self.blocks.bytes(), first_byte, durable)?;
         // The whole blocks are written and are not needed any more.
-        self.blocks.bytes_mut().copy_within(after - after % BLOCK..after, 0);
+        self.blocks.bytes_mut().copy_within(bytes_until - bytes_until % BLOCK..bytes_until, 0);
         self.size = self.size.max(until);
         Ok(())
     }
@@ -196,12 +196,17 @@ impl SegmentWriter {
 /// Records of one file, to be read in order without holding up its writer.
 pub struct Part {
     file: Arc<BlockFile>,
-    at: JournalPosition,
-    position: u64,
+    /// The position before the first record.
+    start: JournalPosition,
+    /// The byte in the file at which it begins.
+    from: u64,
+    /// The byte in the file at which it ends.
     until: u64,
+    /// Bytes read at once.
+    chunk_bytes: u64,
 }
 
-/// Bytes read at once.
+/// Bytes read at once at most.
 const CHUNK: u64 = 256 * 1024;
 
 /// How a walk ended: at the end of the part, because `take` returned false, or at bytes that are not a record.
@@ -212,13 +217,19 @@ enum WalkEnd {
 }
 
 impl Part {
-    /// The place at which it begins.
+    /// The position before its first record.
     pub fn start(&self) -> JournalPosition {
-        self.at
+        self.start
+    }
+
+    /// For a reader of about so many bytes, which begins somewhere between two positions of the sparse index.
+    pub fn of_bytes(mut self, bytes: usize) -> Self {
+        self.chunk_bytes = CHUNK.min((bytes as u64).saturating_add(INDEX_INTERVAL));
+        self
     }
 
     /// Passes each record to `take` while that returns true: the positions before and after the record, and its body.
-    pub fn each(
+    pub fn for_each_record(
         self,
         take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<(), Error> {
@@ -232,33 +243,36 @@ impl Part {
         self,
         mut take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<WalkEnd, Error> {
-        let Self { file, mut at, mut position, until } = self;
+        let Self { file, start: mut at, from: mut byte, until, chunk_bytes } = self;
         let mut blocks = Blocks::default();
-        let mut chunk_bytes = CHUNK;
-        while position < until {
-            let next = position..position + chunk_bytes.min(until - position);
-            let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
-            let buffer = blocks.bytes().get(found).unwrap_or_default();
+        let mut next_bytes = chunk_bytes;
+        while byte < until {
+            let next = byte..byte + next_bytes.min(until - byte);
+            let chunk = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
+            let buffer = blocks.bytes().get(chunk).unwrap_or_default();
             let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
-                let Some(found) = record::first(rest, at.row) else {
+                let Some(record) = record::first(rest, at.row) else {
                     return Ok(WalkEnd::Broken { row: at.row + 1, problem: "its checksum is wrong" });
                 };
-                let end = found.end(at);
-                if !take(at, end, found.body)? {
+                let end = record.end(at);
+                if !take(at, end, record.body)? {
                     return Ok(WalkEnd::Enough);
                 }
                 at = end;
                 rest = rest.get(size..).unwrap_or_default();
             }
             let read = buffer.len() - rest.len();
-            if read == 0 && buffer.len() as u64 == until - position {
+            if read == 0 && buffer.len() as u64 == until - byte {
                 return Ok(WalkEnd::Broken { row: at.row + 1, problem: "it is longer than its file" });
             }
-            // A record that is longer than what was read.
-            chunk_bytes =
-                if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
-            position += read as u64;
+            // A record that is longer than the chunk is read at once next.
+            next_bytes = if read == 0 {
+                record::size(rest).map_or(chunk_bytes, |size| size as u64).max(chunk_bytes)
+            } else {
+                chunk_bytes
+            };
+            byte += read as u64;
         }
         Ok(WalkEnd::All)
     }

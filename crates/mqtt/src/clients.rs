@@ -29,6 +29,7 @@ pub(super) struct SessionRequest {
     pub(super) name: Arc<str>,
     /// The owner whose quota the session counts against.
     pub(super) owner: Owner,
+    /// A session of an earlier connection is ended, not resumed.
     pub(super) clean: bool,
     /// How long the session outlives its connection.
     pub(super) expiry_secs: u32,
@@ -38,8 +39,9 @@ pub(super) struct SessionRequest {
 /// The session that a connection got.
 pub(super) struct ClaimedSession {
     pub(super) mailbox: Arc<Mailbox>,
+    /// The session existed before, and is resumed.
     pub(super) present: bool,
-    /// How long it outlives its connection. 0 if a limit leaves no room to keep it.
+    /// How long the session outlives its connection. 0 if a limit leaves no room to keep the session.
     pub(super) expiry_secs: u32,
     /// The changes to journal, for [`Clients::wait_until_durable`].
     pub(super) changes: Vec<BrokerChange>,
@@ -67,15 +69,16 @@ impl Clients {
                     continue;
                 }
             };
-            let gone = old.gone.notified();
-            tokio::pin!(gone);
-            gone.as_mut().enable();
+            let ended = old.connection_ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
             if self.close_current(key, &old) {
-                tokio::time::timeout(TAKEOVER_TIMEOUT, gone).await.ok()?;
+                tokio::time::timeout(TAKEOVER_TIMEOUT, ended).await.ok()?;
             }
         }
     }
 
+    /// Claims the session if it is free. Returns `None` if the host shuts down.
     fn try_claim(&self, key: &Key, request: &SessionRequest) -> Option<ClaimOutcome> {
         let mut table = self.table.lock();
         if table.closed {
@@ -88,30 +91,30 @@ impl Clients {
                 slot.will = None;
                 slot.cleanup.take().inspect(AbortHandle::abort);
                 let mailbox = slot.mailbox.clone();
-                let changes = resumed(&mailbox, request);
+                let changes = resume_changes(&mailbox, request);
                 let expiry_secs = request.expiry_secs;
-                table.connected();
+                table.record_connected();
                 return Some(ClaimOutcome::Claimed(ClaimedSession { mailbox, present: true, expiry_secs, changes }));
             }
             Some(slot) => return Some(ClaimOutcome::MustEndFirst(slot.mailbox.clone())),
             None => {}
         }
-        let owner_quota = self.offline_sessions.of(request.owner.clone());
+        let owner_quota = self.offline_sessions.owner_quota(request.owner.clone());
         let mailbox = Mailbox::new(
             request.name.clone(),
             self.metrics.clone(),
             owner_quota,
             self.topics.session_journal().clone(),
         );
-        let expiry_secs = self.granted(&mailbox, request.expiry_secs);
-        let changes = self.opened(key, &mailbox, expiry_secs, request.will.clone());
+        let expiry_secs = self.grant_expiry(&mailbox, request.expiry_secs);
+        let changes = self.open_changes(key, &mailbox, expiry_secs, request.will.clone());
         table.slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), true));
-        table.connected();
+        table.record_connected();
         Some(ClaimOutcome::Claimed(ClaimedSession { mailbox, present: false, expiry_secs, changes }))
     }
 
     /// The session expiry that is granted: the requested one, or 0 if a limit leaves no room to keep the session.
-    fn granted(&self, mailbox: &Mailbox, requested_secs: u32) -> u32 {
+    fn grant_expiry(&self, mailbox: &Mailbox, requested_secs: u32) -> u32 {
         if requested_secs == 0 {
             return 0;
         }
@@ -124,8 +127,8 @@ impl Clients {
         }
     }
 
-    /// The changes that open a session in the journal. A session is journaled only if it or its will outlives the connection.
-    fn opened(
+    /// The changes that open a session in the journal: none if neither the session nor its will outlives the connection.
+    fn open_changes(
         &self,
         key: &Key,
         mailbox: &Mailbox,
@@ -146,8 +149,8 @@ impl Clients {
         changes
     }
 
-    /// Waits until it is durable that the connection has the session. After a kill of the host, messages that were sent on this connection
-    /// must be retransmitted with DUP.
+    /// Waits until it is durable that the connection has the session: after a kill of the host, messages that were sent on this connection
+    /// must be retransmitted with DUP. Returns `None` if the journal is closed.
     pub(super) async fn wait_until_durable(&self, changes: Vec<BrokerChange>) -> Option<()> {
         if changes.is_empty() {
             return Some(());
@@ -167,7 +170,7 @@ impl Clients {
             let table = self.table.lock();
             let Some(slot) = table.slots.get(key) else { return };
             if slot.live {
-                return slot.mailbox.revalidate();
+                return slot.mailbox.request_revalidation();
             }
             slot.mailbox.id()
         };
@@ -181,7 +184,8 @@ impl Clients {
     }
 }
 
-fn resumed(mailbox: &Mailbox, request: &SessionRequest) -> Vec<BrokerChange> {
+/// The changes that say in the journal that a new connection has the session.
+fn resume_changes(mailbox: &Mailbox, request: &SessionRequest) -> Vec<BrokerChange> {
     let Some(session) = mailbox.lock().session_num else { return Vec::new() };
     let mut changes = vec![BrokerChange::Resumed { session, expiry_secs: request.expiry_secs }];
     changes.extend(request.will.clone().map(|will| BrokerChange::Will { session, will: Some(will) }));

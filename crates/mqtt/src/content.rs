@@ -12,10 +12,17 @@ use switchbox_support::metrics::Metrics;
 /// The content of a publish on a device's topic.
 pub(super) enum Content {
     Event(NewEvent),
-    Answer { rid: u64, status: u16, payload: bytes::Bytes },
+    /// An answer to the method call with this request id.
+    Answer {
+        rid: u64,
+        status: u16,
+        payload: bytes::Bytes,
+    },
 }
 
+/// Why a publish is refused.
 pub(super) struct PublishRefusal {
+    /// The reason code of MQTT 5.
     pub(super) reason: u8,
     pub(super) text: &'static str,
     /// If the payload was too large: its bytes, and the limit.
@@ -37,7 +44,7 @@ impl PublishRefusal {
     }
 
     /// The text with the sizes and the setting, for the log.
-    pub(super) fn in_full(&self) -> Cow<'static, str> {
+    pub(super) fn text_with_sizes(&self) -> Cow<'static, str> {
         let Some((size, PayloadLimit { bytes, limit, setting, .. })) = self.too_large else { return self.text.into() };
         let setting = if setting.is_empty() { "none: it is fixed" } else { setting };
         format!("{}: it has {size} bytes, at most {bytes} are taken (limit: {limit}, setting: {setting})", self.text)
@@ -88,6 +95,7 @@ pub(super) fn content(
     }
 }
 
+/// Checks a payload's size in bytes. Counts one that is over the limit.
 pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), PublishRefusal> {
     if size <= limit.bytes {
         return Ok(());
@@ -100,11 +108,12 @@ pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) ->
 /// property `status`; the default status is 200.
 fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, PublishRefusal> {
     let properties = publish.properties.unwrap_or_default();
-    let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
-    let stated = properties.user.iter().find(|(name, _)| name == "status");
-    let stated =
-        || stated.map_or(Some(200), |(_, status)| status.parse().ok().filter(|code| iot_core::is_status(*code)));
-    match (rid.or_else(correlated), status.or_else(stated)) {
+    let rid_of_correlation = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
+    let status_property = properties.user.iter().find(|(name, _)| name == "status");
+    let status_of_property = || {
+        status_property.map_or(Some(200), |(_, status)| status.parse().ok().filter(|code| iot_core::is_status(*code)))
+    };
+    match (rid.or_else(rid_of_correlation), status.or_else(status_of_property)) {
         (Some(rid), Some(status)) => Ok(Content::Answer { rid, status, payload: publish.payload }),
         _ => Err(TopicRefusal::Answer.into()),
     }

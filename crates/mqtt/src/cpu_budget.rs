@@ -1,5 +1,6 @@
-//! What a client uses of the processor, measured around each piece of its work, and of the disk: held against its share. A client that
-//! uses more is in debt, which goes away with time; a client deep in debt is served in the background until it has none.
+//! Compares what a client uses with its share: the processor time of each piece of its work, and the bytes that it writes to the disk. A
+//! client that uses more than its share is in debt, which becomes less with time. A client deep in debt is served in the background until
+//! it has none.
 
 use std::{
     collections::HashMap,
@@ -24,16 +25,16 @@ use switchbox_support::threads;
 const SHORT: Duration = Duration::from_micros(50);
 /// The factor by which a longer piece of work counts.
 const LONG_WEIGHT: u32 = 3;
-/// One piece of work counts as this long at most: what took longer was probably interrupted.
-const PIECE: Duration = Duration::from_millis(1);
+/// One piece of work counts as this long at most: longer work was probably interrupted.
+const MAX_PIECE: Duration = Duration::from_millis(1);
 /// Bytes for the disk that count like a millisecond of processor time.
 const BYTES_PER_MS: usize = 64 * 1024;
-/// What takes the disk longer than a commit of small events.
+/// Bytes that take the disk longer than a commit of small events does.
 const LARGE_BYTES: usize = 32 * 1024;
-/// How long the background leaves the disk to the foreground before it writes this many bytes, so that it writes 32 MiB a second.
+/// How long the background leaves the disk to the foreground before each [`LARGE_BYTES`], so that it writes 32 MiB a second.
 const BACK_OFF: Duration = Duration::from_millis(1);
-/// Longest time after which a debt is forgotten, so that a client is not held for what it once did.
-const DEBT: Duration = Duration::from_millis(500);
+/// The largest debt: after this long without work, every client is without debt.
+const MAX_DEBT: Duration = Duration::from_millis(500);
 
 /// Whose threads a client is served on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) enum PriorityClass {
 }
 
 impl PriorityClass {
-    /// What its clients may have in the journal's queue.
+    /// How much of the journal's queue the clients of this class may fill.
     pub(crate) fn queue_share(self) -> QueueShare {
         match self {
             Self::Foreground => QueueShare::Whole,
@@ -61,11 +62,11 @@ impl PriorityClass {
     }
 }
 
-/// A client's share, over all of its connections.
+/// A client's debt, over all of its connections. One millisecond of work adds a debt of [`PROCESSOR_SHARE`] milliseconds.
 #[derive(Debug)]
 pub(crate) struct CpuBudget {
-    born: Instant,
-    /// When nothing is left of the debt, from `born`.
+    created_at: Instant,
+    /// When nothing is left of the debt, in nanoseconds after `created_at`.
     settled_ns: AtomicU64,
 }
 
@@ -74,35 +75,35 @@ impl CpuBudget {
     /// one heavy one.
     #[must_use]
     pub(crate) fn new(now: Instant) -> Self {
-        Self { born: now, settled_ns: AtomicU64::new(ns(PROCESSOR_BURST * PROCESSOR_SHARE)) }
+        Self { created_at: now, settled_ns: AtomicU64::new(ns(PROCESSOR_BURST * PROCESSOR_SHARE)) }
     }
 
-    /// Adds the time of the client's work.
-    pub(crate) fn used(&self, time: Duration, now: Instant) {
+    /// Adds the time of one piece of the client's work.
+    pub(crate) fn add_work(&self, time: Duration, now: Instant) {
         let weight = if time > SHORT { LONG_WEIGHT * PROCESSOR_SHARE } else { PROCESSOR_SHARE };
-        self.add_debt(time.min(PIECE) * weight, now);
+        self.add_debt(time.min(MAX_PIECE) * weight, now);
     }
 
     /// Adds bytes that the client writes to the disk.
-    pub(crate) fn writes(&self, bytes: usize, now: Instant) {
+    pub(crate) fn add_written(&self, bytes: usize, now: Instant) {
         let time = Duration::from_millis(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / BYTES_PER_MS as u32;
         self.add_debt(time * PROCESSOR_SHARE, now);
     }
 
     fn add_debt(&self, time: Duration, now: Instant) {
-        let (now_ns, more_ns) = (ns(now - self.born), ns(time));
-        let later = |settled_ns: u64| Some((settled_ns.max(now_ns) + more_ns).min(now_ns + ns(DEBT)));
-        let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        let (now_ns, more_ns) = (ns(now - self.created_at), ns(time));
+        let with_more = |settled_ns: u64| Some((settled_ns.max(now_ns) + more_ns).min(now_ns + ns(MAX_DEBT)));
+        let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_more);
     }
 
     /// The class in which a client is to be served that is served in `current` now.
     #[must_use]
     pub(crate) fn class(&self, current: PriorityClass, now: Instant) -> PriorityClass {
-        let debt_ns = self.settled_ns.load(Ordering::Relaxed).saturating_sub(ns(now - self.born));
+        let debt_ns = self.settled_ns.load(Ordering::Relaxed).saturating_sub(ns(now - self.created_at));
         match current {
             PriorityClass::Foreground if debt_ns > ns(PROCESSOR_BURST * PROCESSOR_SHARE) => PriorityClass::Background,
             PriorityClass::Background if debt_ns == 0 => PriorityClass::Foreground,
-            stays => stays,
+            unchanged => unchanged,
         }
     }
 }
@@ -116,22 +117,22 @@ fn ns(time: Duration) -> u64 {
 pub(crate) struct CpuBudgets(Mutex<HashMap<String, Weak<CpuBudget>>>);
 
 impl CpuBudgets {
-    /// One share while any of its connections exists.
+    /// The budget of the client with this name, which all of its connections share. It is removed after the last of them.
     #[must_use]
-    pub(crate) fn of(&self, name: &str) -> Arc<CpuBudget> {
-        let mut shares = self.0.lock();
-        if let Some(cpu_budget) = shares.get(name).and_then(Weak::upgrade) {
+    pub(crate) fn get_or_create(&self, name: &str) -> Arc<CpuBudget> {
+        let mut budgets = self.0.lock();
+        if let Some(cpu_budget) = budgets.get(name).and_then(Weak::upgrade) {
             return cpu_budget;
         }
-        shares.retain(|_, cpu_budget| cpu_budget.strong_count() > 0);
+        budgets.retain(|_, cpu_budget| cpu_budget.strong_count() > 0);
         let cpu_budget = Arc::new(CpuBudget::new(Instant::now()));
-        shares.insert(name.to_owned(), Arc::downgrade(&cpu_budget));
+        budgets.insert(name.to_owned(), Arc::downgrade(&cpu_budget));
         cpu_budget
     }
 }
 
-/// A thread's clock. In the background it does not advance while others interrupt the thread; in the foreground that is rare, and
-/// the clock on the wall is read quicker.
+/// The clock that measures a piece of work. The background uses the thread's clock, which stops while others interrupt the thread. In the
+/// foreground that is rare, and the real clock is read faster.
 #[derive(Clone, Copy)]
 enum Clock {
     Wall(Instant),
@@ -154,14 +155,14 @@ impl Clock {
     }
 }
 
-/// How long this thread has run.
+/// How long this thread has used a processor.
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
 pin_project! {
-    /// A future whose work counts.
+    /// A future each poll of which is measured and added to a client's budget.
     pub(crate) struct Metered<F> {
         cpu_budget: Arc<CpuBudget>,
         class: PriorityClass,
@@ -184,7 +185,7 @@ impl<F: Future> Future for Metered<F> {
         let clock = Clock::start(*this.class, Instant::now());
         let polled = this.future.poll(cx);
         let now = Instant::now();
-        this.cpu_budget.used(clock.elapsed(now), now);
+        this.cpu_budget.add_work(clock.elapsed(now), now);
         match this.class {
             PriorityClass::Foreground => threads::record_foreground_work(now),
             PriorityClass::Background => threads::yield_if_due_at(now),

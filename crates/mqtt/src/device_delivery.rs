@@ -7,6 +7,7 @@ use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
 use switchbox_model::{DeviceNum, event};
 use switchbox_mqtt_session::session::{Body, Deliverable, Item};
 
+/// A config, command or method call for a device, as an item of the client's session.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceDelivery {
     /// `None` for the client's own device.
@@ -15,12 +16,12 @@ pub(crate) struct DeviceDelivery {
 }
 
 impl DeviceDelivery {
-    /// The number of the attached device that it is for.
+    /// The number of the attached device that the delivery is for. `None` for the client's own device.
     fn num(&self) -> Option<DeviceNum> {
         self.device.as_ref().map(|device| device.num)
     }
 
-    /// Returns true if it is this method call.
+    /// Returns true if the delivery is this method call.
     pub(crate) fn is_call(&self, call: u64) -> bool {
         matches!(self.outbound, Outbound::Method { rid, .. } if rid == call)
     }
@@ -75,33 +76,35 @@ impl Deliverable for DeviceDelivery {
 /// Reports of what was sent and acknowledged, by the device.
 #[derive(Default)]
 pub(crate) struct DeliveryReports {
+    /// Of the client's own device.
     pub(crate) own: Vec<DeliveryReport>,
     /// A config was sent to the client's own device. A flag, because only the last of several counts.
     pub(crate) config_sent: bool,
+    /// Of the devices that the client has attached as a gateway.
     pub(crate) attached: Vec<(Arc<Device>, DeliveryReport)>,
 }
 
 impl DeliveryReports {
-    /// Reports an item that the client acknowledged or refused.
-    pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, taken: bool) {
+    /// Reports an item that the client acknowledged (`is_accepted`) or refused.
+    pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, is_accepted: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
-        let receipt = match outbound {
-            Outbound::Config(config) if taken => DeliveryReport::ConfigAcknowledged { version: config.version },
-            Outbound::Command { num, id, .. } if taken => DeliveryReport::CommandAcknowledged { num, id },
+        let report = match outbound {
+            Outbound::Config(config) if is_accepted => DeliveryReport::ConfigAcknowledged { version: config.version },
+            Outbound::Command { num, id, .. } if is_accepted => DeliveryReport::CommandAcknowledged { num, id },
             Outbound::Command { num, id, .. } => DeliveryReport::CommandRefused { num, id },
             Outbound::Config(config) => DeliveryReport::ConfigRefused { version: config.version },
             Outbound::Method { .. } => return,
         };
-        self.push(device, receipt);
+        self.push(device, report);
     }
 
-    /// Reports an item that was encoded for the socket. `again`: it is a retransmission.
-    pub(crate) fn sent(&mut self, item: &Item<DeviceDelivery>, again: bool) {
+    /// Reports an item that was encoded for the socket.
+    pub(crate) fn add_sent(&mut self, item: &Item<DeviceDelivery>, is_retransmission: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = &item.body else { return };
         match (outbound, device) {
             (Outbound::Config(_), None) => self.config_sent = true,
             (Outbound::Config(_), Some(_)) => self.push(device.clone(), DeliveryReport::ConfigSent),
-            (Outbound::Command { num, .. }, _) if !again => {
+            (Outbound::Command { num, .. }, _) if !is_retransmission => {
                 self.push(device.clone(), DeliveryReport::CommandSent { num: *num });
             }
             (Outbound::Command { .. } | Outbound::Method { .. }, _) => {}
@@ -112,15 +115,15 @@ impl DeliveryReports {
         self.own.is_empty() && !self.config_sent && self.attached.is_empty()
     }
 
-    fn push(&mut self, device: Option<Arc<Device>>, receipt: DeliveryReport) {
+    fn push(&mut self, device: Option<Arc<Device>>, report: DeliveryReport) {
         match device {
-            None => self.own.push(receipt),
-            Some(device) => self.attached.push((device, receipt)),
+            None => self.own.push(report),
+            Some(device) => self.attached.push((device, report)),
         }
     }
 }
 
-/// Bytes of what the client is sent, as it was handed over.
+/// The length of an item's payload in bytes, before the item is encoded for its client.
 pub(crate) fn payload_len(item: &Item<DeviceDelivery>) -> usize {
     match &item.body {
         Body::Message { message, .. } => message.payload.len(),

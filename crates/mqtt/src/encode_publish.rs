@@ -1,4 +1,4 @@
-//! Encodes an item of a session as PUBLISH: a message as it is, a delivery to a device in the dialect of the device.
+//! Encodes an item of a session as PUBLISH: a message unchanged, a delivery to a device in the dialect of the device.
 
 use std::{sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ pub(super) struct Receiver<'a> {
     pub(super) dialect: Dialect,
     /// The config that the client has, if it is sent only changes.
     pub(super) known_config: &'a Mutex<Bytes>,
-    /// Room for the text of a change.
+    /// A buffer for the text of a change of the config.
     pub(super) change: &'a mut String,
     pub(super) traces: &'a Tracer,
 }
@@ -36,38 +36,39 @@ pub(super) fn publish(
     item: &Item<DeviceDelivery>,
     receiver: Receiver<'_>,
     now: Instant,
-    to: &mut BytesMut,
+    out: &mut BytesMut,
 ) -> bool {
     let head = PublishHead { qos: item.qos, retain: false, dup, id };
     match &item.body {
         Body::Message { message, retain, ids, .. } => {
-            peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, to)
+            peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, out)
         }
         Body::Device(DeviceDelivery { device, outbound }) => {
-            let Receiver { device: own, dialect, known_config, change, traces } = receiver;
+            let Receiver { device: own_device, dialect, known_config, change, traces } = receiver;
             if let Some(device) = device {
-                return delivery(peer, head, Dialect::IotCore, (device, outbound), outbound.payload(), traces, to);
+                return delivery(peer, head, Dialect::IotCore, (device, outbound), outbound.payload(), traces, out);
             }
-            let Some(device) = own else { return false };
+            let Some(device) = own_device else { return false };
             let outgoing = (device, outbound);
             match outbound {
                 Outbound::Config(config) if !dialect.rules().sends_config => {
                     let mut known_config = known_config.lock();
                     let is_sent = twin::config_change(&known_config, &config.payload, config.version, change).is_some()
-                        && delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, to);
+                        && delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, out);
                     if is_sent {
-                        // One that is too large for the client does not reach it.
+                        // A change that is too large for the client does not reach it, and leaves the known config as it was.
                         known_config.clone_from(&config.payload);
                     }
                     is_sent
                 }
-                _ => delivery(peer, head, dialect, outgoing, outbound.payload(), traces, to),
+                _ => delivery(peer, head, dialect, outgoing, outbound.payload(), traces, out),
             }
         }
     }
 }
 
-/// Encodes what is delivered to a device.
+/// Encodes a delivery to a device. `payload` is that of `outbound`, or the change for a client that is sent only changes of its config.
+/// Returns false, and writes nothing, if the packet is larger than the client accepts.
 fn delivery(
     peer: &Peer,
     head: PublishHead,
@@ -75,9 +76,9 @@ fn delivery(
     (device, outbound): (&Arc<Device>, &Outbound),
     payload: &[u8],
     traces: &Tracer,
-    to: &mut BytesMut,
+    out: &mut BytesMut,
 ) -> bool {
-    let again = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
+    let is_retransmission = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
     let mut properties = BytesMut::new();
     let payload = match outbound {
         Outbound::Config(_) => payload,
@@ -97,18 +98,18 @@ fn delivery(
             if payload.is_empty() { dialect.rules().no_arguments } else { payload }
         }
     };
-    let head = PublishHead { dup: head.dup || again, ..head };
+    let head = PublishHead { dup: head.dup || is_retransmission, ..head };
     let topic = dialect.topic(&device.name.id, outbound);
     if peer.version == Version::V5
         && let Some(traceparent) = traceparent(traces, outbound)
     {
-        let before = properties.len();
+        let len_before = properties.len();
         put_user_property(PROPERTY, &traceparent, &mut properties);
-        if peer.publish(head, &topic, &properties, payload, to) {
+        if peer.publish(head, &topic, &properties, payload, out) {
             return true;
         }
         // With `traceparent` the packet is larger than the client accepts.
-        properties.truncate(before);
+        properties.truncate(len_before);
     }
-    peer.publish(head, &topic, &properties, payload, to)
+    peer.publish(head, &topic, &properties, payload, out)
 }

@@ -1,5 +1,5 @@
-//! A connected client, and what follows when its connection ends: the will, the device's `disconnected` event, and the end or the
-//! keeping of its session. The drop of [`Presence`] does this, so that it happens however the connection ends, a panic included.
+//! A connected client, and what its connection's end causes: the will is published, the device's `disconnected` event is submitted, and the
+//! session ends or is kept. The drop of [`Presence`] does this, so that it happens also when a panic ends the connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,17 +31,19 @@ pub(super) struct Presence {
     pub(super) device: Option<Arc<Device>>,
     pub(super) dialect: Dialect,
     pub(super) auth_context: AuthContext,
-    /// It is a device that is not registered yet.
+    /// Set when the client is a device that is not registered yet.
     pub(super) registrant: Option<Box<Registrant>>,
+    /// Set when the client is a device.
     pub(super) online: Option<Online>,
     /// Set when the device is a gateway.
     pub(super) gateway: Option<Box<Gateway>>,
     pub(super) will: Option<Box<Will>>,
     /// How long the session is kept after the connection. With 0 it ends with the connection.
     pub(super) session_expiry: Duration,
-    /// Whether the client asked for a session that outlives the connection.
+    /// The client asked for a session that outlives the connection.
     pub(super) may_keep: bool,
     pub(super) cpu_budget: Arc<CpuBudget>,
+    /// How the connection has ended. `None` until then, and after a panic.
     pub(super) end: Option<ConnectionEnd>,
 }
 
@@ -62,12 +64,12 @@ impl Presence {
 
     /// Publishes a will that is an event of the device and due at once, so that it precedes the `disconnected` event.
     fn will_first(&mut self, end: &ConnectionEnd) {
-        let no_session = self.session_expiry.is_zero();
+        let ends_session = self.session_expiry.is_zero();
         let Self { shared, auth_context, mailbox, will, .. } = self;
-        let is_first = |will: &mut Box<Will>| {
-            end.publishes_will() && (no_session || will.delay.is_zero()) && will::is_event(auth_context, will)
+        let is_due_event = |will: &mut Box<Will>| {
+            end.publishes_will() && (ends_session || will.delay.is_zero()) && will::is_event(auth_context, will)
         };
-        if let Some(will) = will.take_if(is_first) {
+        if let Some(will) = will.take_if(is_due_event) {
             let session_num = mailbox.lock().session_num;
             let mut pending = PendingChanges::default();
             pending.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
@@ -85,10 +87,11 @@ impl Presence {
         };
         if let Some(device) = &self.device {
             let message = format!("connection closed: {}", end.text());
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
     }
 
+    /// The will with its delay, if this end of the connection publishes it.
     fn due_will(&mut self, end: &ConnectionEnd) -> Option<(Duration, DueWill)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
@@ -99,7 +102,7 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or(ConnectionEnd::Lost("connection lost".into()));
-        self.leave_attached(&end);
+        self.detach_all(&end);
         self.record_failure(&end);
         self.will_first(&end);
         if let Some(online) = self.online.take() {

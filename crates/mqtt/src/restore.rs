@@ -1,5 +1,4 @@
-//! Restores the sessions of an earlier process before the first client is admitted. It is given the stored documents; it does not read the
-//! store.
+//! Restores the sessions of an earlier process from the stored documents, before the first client is admitted. Does not read the store.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,7 +20,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::{
-    session::{Reached, Session, StoredItem},
+    session::{DeliveryStage, Session, StoredItem},
     topics::{Options, Subscriber},
 };
 use switchbox_store::{BrokerDocs, QueuedDoc, SessionDoc};
@@ -60,7 +59,7 @@ impl Service {
             SessionKey::Client(id) => Some((id.clone(), None)),
             SessionKey::Device(num) => device(*num).map(|device| (device.name.id.as_str().into(), Some(device))),
         };
-        let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
+        let own_id = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
         let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
         let can_return = session_key::can_return(&self.shared.host, &doc.key);
         let away_for = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
@@ -71,42 +70,49 @@ impl Service {
         let owner = session_key::of_retained(&auth_context);
         let will = doc.will.take().filter(|_| can_return).map(|stored| Box::new(will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
-        let state = self.restore_state(&mut doc, own.as_ref(), will.is_some(), now);
+        let state = self.restore_state(&mut doc, own_id.as_ref(), will.is_some(), now);
         let metrics = self.shared.metrics.clone();
-        let owner_quota = self.shared.clients.offline_sessions.of(owner);
+        let owner_quota = self.shared.clients.offline_sessions.owner_quota(owner);
         let session_journal = self.shared.topics.session_journal().clone();
         let mailbox = Mailbox::restore(name, metrics, owner_quota, session_journal, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
-        for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
-            let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
+        for (filter, stored) in doc.subscriptions.iter().filter(|(_, stored)| stored.kind == SubscriptionKind::Topic) {
+            let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *stored;
             self.shared.topics.subscribe(filter, &subscriber, Options { qos, no_local, retain_as_published, id });
         }
         Restored { key: doc.key, mailbox, will, remaining_expiry }
     }
 
-    /// Restores the session's queue and subscriptions. If its client was connected when the host stopped, the messages that it was sent
-    /// last may have reached it or not.
-    fn restore_state(&self, doc: &mut SessionDoc, own: Option<&DeviceId>, has_will: bool, now: ClockReading) -> State {
+    /// Restores the session's queue and subscriptions. If its client was connected when the host stopped, it is not known whether the last
+    /// messages that were sent have reached the client.
+    fn restore_state(
+        &self,
+        doc: &mut SessionDoc,
+        own_id: Option<&DeviceId>,
+        has_will: bool,
+        now: ClockReading,
+    ) -> State {
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
-        let reached = |queued: &QueuedDoc| match queued {
-            QueuedDoc { held: true, .. } => Reached::PubRecReceived,
-            queued if queued.num < in_doubt_from => Reached::Sent,
-            queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
-            _ => Reached::Queued,
+        let stage = |queued: &QueuedDoc| match queued {
+            QueuedDoc { held: true, .. } => DeliveryStage::PubRecReceived,
+            queued if queued.num < in_doubt_from => DeliveryStage::Sent,
+            queued if doc.left_ms.is_none() || queued.num <= doc.sent => DeliveryStage::InDoubt,
+            _ => DeliveryStage::Queued,
         };
         if doc.left_ms.is_none() {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, has_will);
             let in_doubt_from = Some(in_doubt_from);
-            let left = BrokerChange::Disconnected { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
-            self.shared.topics.session_journal().submit_unawaited(left);
+            let disconnected =
+                BrokerChange::Disconnected { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
+            self.shared.topics.session_journal().submit_unawaited(disconnected);
         }
-        let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| StoredItem {
-            reached: reached(&queued),
+        let items = std::mem::take(&mut doc.queue).into_iter().map(|queued| StoredItem {
+            stage: stage(&queued),
             item: journaled_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });
-        let (subscriptions, attached_subscriptions) = subscriptions(&doc.subscriptions, own);
-        let mut session = Session::restore(waiting.collect(), std::mem::take(&mut doc.received), now.instant);
+        let (subscriptions, attached_subscriptions) = subscriptions(&doc.subscriptions, own_id);
+        let mut session = Session::restore(items.collect(), std::mem::take(&mut doc.received), now.instant);
         let finished = session.take_finished();
         if !finished.is_empty() {
             self.shared
@@ -146,17 +152,18 @@ impl Service {
 
 type AttachedSubscriptions = HashMap<DeviceId, Vec<AttachedSubscription>>;
 
-/// Gives the client's own subscriptions, and those of a gateway to the topics of its devices.
+/// Separates the client's own subscriptions from those of a gateway to the topics of its devices. `own_id`: the client's device, if it has
+/// one.
 fn subscriptions(
     stored: &[(Arc<str>, StoredSubscription)],
-    own: Option<&DeviceId>,
+    own_id: Option<&DeviceId>,
 ) -> (Subscriptions, AttachedSubscriptions) {
-    let (mut subscriptions, mut others) = (Subscriptions::default(), AttachedSubscriptions::default());
+    let (mut subscriptions, mut attached) = (Subscriptions::default(), AttachedSubscriptions::default());
     for (filter, subscription) in stored {
         let target = subscription_target(subscription);
         match (target, iot_core::addressee(filter)) {
-            (SubscriptionTarget::Downlink(kind, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
-                let of_device: &mut Vec<_> = others.entry(id).or_default();
+            (SubscriptionTarget::Downlink(kind, qos), Some(Ok(id))) if own_id.is_some_and(|own_id| *own_id != id) => {
+                let of_device: &mut Vec<_> = attached.entry(id).or_default();
                 of_device.push(AttachedSubscription { filter: (**filter).into(), kind, qos });
             }
             _ => {
@@ -164,7 +171,7 @@ fn subscriptions(
             }
         }
     }
-    (subscriptions, others)
+    (subscriptions, attached)
 }
 
 fn subscription_target(subscription: &StoredSubscription) -> SubscriptionTarget {

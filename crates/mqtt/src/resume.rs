@@ -16,7 +16,7 @@ use switchbox_store::OnCommit;
 use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
 
 /// At most ten such lines are logged a minute; the last one says how many were left out.
-static ENDED: SiteLimit = SiteLimit::new(10);
+static ENDED_SUBSCRIPTIONS: SiteLimit = SiteLimit::new(10);
 
 /// Resumes the downlinks of a kept session. Deliveries wait in the mailbox until CONNACK is written.
 pub(super) fn resume(presence: &Presence) {
@@ -34,8 +34,8 @@ pub(super) fn resume(presence: &Presence) {
         }
     }
     for kind in [DownlinkKind::Config, DownlinkKind::Commands, DownlinkKind::Methods] {
-        let subscribed = presence.mailbox.lock().subscriptions.downlink_qos(kind).is_some();
-        match (subscribed, kind) {
+        let is_subscribed = presence.mailbox.lock().subscriptions.downlink_qos(kind).is_some();
+        match (is_subscribed, kind) {
             (true, DownlinkKind::Config) if !sends_config => presence.follow_config(online),
             (true, kind) => online.resume(kind),
             (false, _) => {}
@@ -44,29 +44,29 @@ pub(super) fn resume(presence: &Presence) {
 }
 
 /// Resumes what the session holds for a device that its client, a gateway, has attached. The messages that were sent and not acknowledged
-/// before the gateway disconnected come first, under their packet identifiers. Then come the subscriptions. All of it was suspended.
+/// before the gateway disconnected come first, under their packet identifiers. Then the subscriptions are resumed.
 pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
     let (in_flight, suspended) = {
         let session = &mailbox.lock().session;
         (session.deliveries_in_flight(), session.deliveries_suspended())
     };
-    // A message that was sent on this same connection before the device was detached, and not acknowledged, is not sent a second time.
+    // A message that was sent on this same connection before the device was detached, and is not acknowledged yet, is not sent again.
     for (_, device_delivery) in in_flight {
-        if device_delivery.device.as_ref().is_some_and(|of| of.num == device.num) {
+        if device_delivery.device.as_ref().is_some_and(|target| target.num == device.num) {
             online.resumes(&device_delivery.outbound);
         }
     }
     for (packet_id, device_delivery) in suspended {
-        let Some(of) = device_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
-        let subscribed = mailbox.lock().attached_downlink_qos(id, device_delivery.downlink_kind()).is_some();
+        let Some(target) = device_delivery.device.as_ref().filter(|target| target.name.id == *id) else { continue };
+        let is_subscribed = mailbox.lock().attached_downlink_qos(id, device_delivery.downlink_kind()).is_some();
         // The device may have been deleted and created again under the same id.
-        let continues = of.num == device.num && subscribed && online.resumes(&device_delivery.outbound);
-        mailbox.lock().session.resume_suspended(packet_id, continues);
+        let may_continue = target.num == device.num && is_subscribed && online.resumes(&device_delivery.outbound);
+        mailbox.lock().session.resume_suspended(packet_id, may_continue);
     }
     for kind in [DownlinkKind::Config, DownlinkKind::Commands, DownlinkKind::Methods] {
-        let subscribed = mailbox.lock().attached_downlink_qos(id, kind).is_some();
-        if subscribed {
+        let is_subscribed = mailbox.lock().attached_downlink_qos(id, kind).is_some();
+        if is_subscribed {
             online.resume(kind);
         }
     }
@@ -76,13 +76,13 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
 /// and drops the messages that are queued for them.
 fn prune(presence: &Presence) {
     let mailbox = &presence.mailbox;
-    let may = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
+    let may_subscribe = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
     let (denied, session_num) = {
         let mut state = mailbox.lock();
-        let denied = |filter: &str, target: SubscriptionTarget| {
-            target == SubscriptionTarget::Topic && !may(topics::matched_part(filter))
+        let is_denied = |filter: &str, target: SubscriptionTarget| {
+            target == SubscriptionTarget::Topic && !may_subscribe(topics::matched_part(filter))
         };
-        (state.subscriptions.extract(denied), state.session_num.filter(|_| state.durable))
+        (state.subscriptions.extract(is_denied), state.session_num.filter(|_| state.durable))
     };
     if denied.is_empty() {
         return;
@@ -90,7 +90,7 @@ fn prune(presence: &Presence) {
     let topics = &presence.shared.topics;
     for filter in &denied {
         presence.shared.metrics.refuse("kept subscription");
-        if let Some(more) = ENDED.allow() {
+        if let Some(more) = ENDED_SUBSCRIPTIONS.allow() {
             tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client is no longer authorised for it{more}");
         }
         topics.unsubscribe(filter, mailbox.id());
@@ -102,7 +102,7 @@ fn prune(presence: &Presence) {
     }
     let (undelivered, mut finished) = {
         let session = &mut mailbox.lock().session;
-        (session.revoke(|message| may(&message.topic)), session.take_finished())
+        (session.revoke(|message| may_subscribe(&message.topic)), session.take_finished())
     };
     let mut pending = PendingChanges::default();
     let waiting = redeliver(topics, session_num, undelivered, &mut pending);

@@ -1,4 +1,4 @@
-//! What all connections share.
+//! The state that all connections share.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -17,9 +17,9 @@ use switchbox_pubsub::Topics;
 use switchbox_support::{log_limit::LogLimits, metrics::Metrics};
 
 /// Log lines a minute about refused clients of one network.
-const REFUSALS_LOGGED: u32 = 30;
+const REFUSAL_LINES: u32 = 30;
 
-/// What all connections share.
+/// The state that all connections share: the settings, the sessions, the parts of the host, and the limits of log lines.
 pub(super) struct ServerContext {
     pub(super) options: Options,
     pub(super) host: HostParts,
@@ -29,7 +29,7 @@ pub(super) struct ServerContext {
     /// The CPU budgets of accounts. All connections of an account share one.
     pub(super) cpu_budgets: CpuBudgets,
     /// Limits the log lines about refused clients, by their networks.
-    pub(super) refusals_logged: LogLimits<IpAddr>,
+    pub(super) refusal_lines: LogLimits<IpAddr>,
     /// Limits the log lines about clients, by their names and the kind of line: one a minute, however often they reconnect.
     pub(super) client_lines: LogLimits<(Arc<str>, &'static str)>,
     pub(super) metrics: Metrics,
@@ -39,8 +39,8 @@ impl ServerContext {
     pub(super) fn new(options: Options, host: HostParts, topics: Topics, metrics: Metrics) -> Self {
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (gateway_routes, cpu_budgets) = (GatewayRoutes::default(), CpuBudgets::default());
-        let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
-        Self { options, host, topics, clients, gateway_routes, cpu_budgets, refusals_logged, client_lines, metrics }
+        let (refusal_lines, client_lines) = (LogLimits::new(REFUSAL_LINES), LogLimits::new(1));
+        Self { options, host, topics, clients, gateway_routes, cpu_budgets, refusal_lines, client_lines, metrics }
     }
 
     /// Checks the clients again whose admission depends on what has changed.

@@ -25,11 +25,12 @@ pub(super) struct SysTopics {
 
 #[derive(Default)]
 struct State {
-    /// The values of the counters of [`loads`], in their order, and the time when they were read. Empty while there are no
-    /// subscribers.
+    /// The averages of the counters of [`loads`], in their order. Empty while there are no subscribers.
     loads: Vec<Load>,
-    looked: Option<Instant>,
-    most_memory: u64,
+    /// When the counters were last read.
+    last_read: Option<Instant>,
+    /// The largest resident memory, in bytes, that was published.
+    max_memory: u64,
 }
 
 /// The counters whose averages are published.
@@ -52,9 +53,9 @@ impl SysTopics {
         Arc::new(Self { shared: Arc::downgrade(shared), started: clock::instant(), state: Mutex::default() })
     }
 
-    /// Publishes what has changed, at each interval in which a client subscribes.
-    pub(super) async fn run(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
-        let mut ticks = interval(every);
+    /// Publishes in each period what has changed, as long as a client subscribes to statistics.
+    pub(super) async fn run(self: Arc<Self>, period: Duration, shutdown: CancellationToken) {
+        let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_published: HashMap<Arc<str>, Bytes> = HashMap::new();
         loop {
@@ -84,39 +85,39 @@ impl SysTopics {
         self.shared.upgrade().map(|shared| self.messages(&shared)).unwrap_or_default()
     }
 
-    /// Adds what was counted since the last call to the averages.
+    /// Reads the counters again, and adds what was counted since the last call to the averages.
     fn update_loads(&self, metrics: &Metrics) {
         let mut state = self.state.lock();
         let now = clock::instant();
-        let after = state.looked.replace(now).map(|looked| now.saturating_duration_since(looked));
-        let since = now.saturating_duration_since(self.started);
-        match after {
-            Some(after) => {
-                state.loads.iter_mut().zip(loads(metrics)).for_each(|(load, (_, counted))| load.add(counted, after));
+        let elapsed = state.last_read.replace(now).map(|last_read| now.saturating_duration_since(last_read));
+        let uptime = now.saturating_duration_since(self.started);
+        match elapsed {
+            Some(elapsed) => {
+                state.loads.iter_mut().zip(loads(metrics)).for_each(|(load, (_, counted))| load.add(counted, elapsed));
             }
-            None => state.loads = loads(metrics).map(|(_, counted)| Load::begin(counted, since)).into(),
+            None => state.loads = loads(metrics).map(|(_, counted)| Load::begin(counted, uptime)).into(),
         }
     }
 
     fn messages(&self, shared: &ServerContext) -> Vec<Arc<Message>> {
         let metrics = &shared.metrics;
-        let up = clock::instant().saturating_duration_since(self.started).as_secs();
+        let uptime_secs = clock::instant().saturating_duration_since(self.started).as_secs();
         let sessions = shared.clients.counts();
         let on_topics = shared.topics.counts();
         let waiting = shared.clients.offline_sessions.queued();
         let stored = (on_topics.retained + waiting.messages) as u64;
-        let mut found = vec![
+        let mut messages = vec![
             message("version", format!("switchbox version {}", env!("CARGO_PKG_VERSION"))),
-            message("uptime", format!("{up} seconds")),
+            message("uptime", format!("{uptime_secs} seconds")),
         ];
-        let mut number = |name: &str, value: u64| found.push(message(name, value.to_string()));
+        let mut number = |name: &str, value: u64| messages.push(message(name, value.to_string()));
         number("clients/total", sessions.all as u64);
         number("clients/connected", sessions.live as u64);
         number("clients/disconnected", sessions.all.saturating_sub(sessions.live) as u64);
         // Older names of the two.
         number("clients/active", sessions.live as u64);
         number("clients/inactive", sessions.all.saturating_sub(sessions.live) as u64);
-        number("clients/maximum", sessions.most_live as u64);
+        number("clients/maximum", sessions.max_live as u64);
         number("clients/expired", sessions.expired);
         number("messages/received", metrics.packets_in.get());
         number("messages/sent", metrics.packets_out.get());
@@ -136,9 +137,9 @@ impl SysTopics {
         number("shared_subscriptions/count", on_topics.shared_subscriptions as u64);
         let mut state = self.state.lock();
         if let Some(resident) = memory::resident_bytes() {
-            state.most_memory = state.most_memory.max(resident);
+            state.max_memory = state.max_memory.max(resident);
             number("heap/current", resident);
-            number("heap/maximum", state.most_memory);
+            number("heap/maximum", state.max_memory);
         }
         if state.loads.is_empty() {
             drop(state);
@@ -146,11 +147,11 @@ impl SysTopics {
             state = self.state.lock();
         }
         for ((name, _), load) in loads(metrics).into_iter().zip(&state.loads) {
-            found.extend(
-                load.averages().map(|(over, average)| message(&format!("{name}/{over}"), format!("{average:.2}"))),
+            messages.extend(
+                load.averages().map(|(period, average)| message(&format!("{name}/{period}"), format!("{average:.2}"))),
             );
         }
-        found
+        messages
     }
 }
 

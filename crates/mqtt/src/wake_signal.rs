@@ -1,17 +1,18 @@
-//! Wakes a connection's task when others put something into its session: once for everything that the task has not processed yet.
-//! What the task itself puts there does not wake it.
+//! Wakes a connection's task when other tasks put items into its session: once for all items that the task has not processed yet. Items
+//! that the task itself puts there do not wake it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 
-/// The task has seen everything.
+/// The task has processed everything.
 const IDLE: u8 = 0;
 /// There is something new, and the task is not woken for it yet.
 const WORK: u8 = 1;
-/// The task was woken, and has not looked yet.
+/// The task was woken, and has not called [`WakeSignal::clear`] yet.
 const WOKEN: u8 = 2;
 
+/// One of [`IDLE`], [`WORK`] and [`WOKEN`], and the wake-up of the task.
 #[derive(Debug, Default)]
 pub(super) struct WakeSignal {
     state: AtomicU8,
@@ -20,19 +21,19 @@ pub(super) struct WakeSignal {
 }
 
 impl WakeSignal {
-    /// Notes that there is something new. [`WakeSignal::wake`] must follow.
+    /// Records that there is something new. [`WakeSignal::wake`] must follow.
     pub(super) fn mark(&self) {
         let _ = self.state.compare_exchange(IDLE, WORK, Ordering::AcqRel, Ordering::Relaxed);
     }
 
-    /// Wakes the task for what [`WakeSignal::mark`] noted, unless the task has looked since or was woken already.
+    /// Wakes the task for what [`WakeSignal::mark`] recorded, unless the task has called [`WakeSignal::clear`] since or was woken already.
     pub(super) fn wake(&self) {
         if self.state.compare_exchange(WORK, WOKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.notify.notify_one();
         }
     }
 
-    /// Notes that there is something new, and wakes the task.
+    /// Records that there is something new, and wakes the task.
     pub(super) fn wake_now(&self) {
         if self.state.swap(WOKEN, Ordering::AcqRel) != WOKEN {
             self.notify.notify_one();
@@ -44,7 +45,7 @@ impl WakeSignal {
         self.state.swap(IDLE, Ordering::AcqRel);
     }
 
-    /// Whether there is something that the task has not processed.
+    /// Returns true if the task was woken for something that it has not processed yet.
     pub(super) fn is_woken(&self) -> bool {
         self.state.load(Ordering::Acquire) == WOKEN
     }
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_wakes_the_task_once_when_that_is_asked_for() {
+    fn what_is_marked_wakes_the_task_once_when_wake_is_called() {
         let signal = WakeSignal::default();
         signal.mark();
         signal.mark();

@@ -108,7 +108,7 @@ pub(super) fn publish(
         }
         Some(event) => {
             let (changes, on_commit) = entry_of(pending, OnCommit::Nothing);
-            // It fails when the journal is closed: the host stops.
+            // This fails only when the journal is closed: the host stops.
             let _ = shared.host.ingest.submit_topic(event, changes, None, on_commit);
         }
     }

@@ -38,17 +38,18 @@ pub enum Change {
     Removed { name: PluginName },
     /// The plugin's files cannot be used; the text names the file or the key.
     Broken { name: PluginName, error: String },
-    /// All existing plugins have been reported, except these, whose files are still being written. Reported once.
-    FirstLook { unready: Vec<PluginName> },
+    /// The first scan of the folder is complete: all plugins that have files are reported, except the `unreported` ones, whose files are still
+    /// being written. Reported once.
+    FirstScanDone { unreported: Vec<PluginName> },
 }
 
 impl Change {
-    /// Which plugin it is of.
+    /// The plugin whose files changed. Returns `None` if the change is of the folder.
     #[must_use]
     pub fn plugin(&self) -> Option<&PluginName> {
         match self {
             Self::Upsert { name, .. } | Self::Removed { name } | Self::Broken { name, .. } => Some(name),
-            Self::FirstLook { .. } => None,
+            Self::FirstScanDone { .. } => None,
         }
     }
 }

@@ -19,8 +19,8 @@ use switchbox_support::log_limit::LogLimit;
 /// Changes that may wait for their reader; the folder is not read on while they do.
 const QUEUE: usize = 16;
 
-/// How long files that are still growing, or a folder that cannot be read, may hold back `FirstLook`.
-const FIRST_LOOK_AT_MOST: Duration = Duration::from_secs(2);
+/// How long files that are still growing, or a folder that cannot be read, may hold back `FirstScanDone`.
+const FIRST_SCAN_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the plugin folder {folder} cannot be made or read: {source}")]
@@ -61,7 +61,7 @@ impl Service {
     /// Reports changes until `shutdown` or until the receiver of the changes is dropped.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let began = tokio::time::Instant::now();
-        let mut first_look = true;
+        let mut is_first_scan = true;
         let mut is_lost = false;
         loop {
             let mut files = self.files;
@@ -70,7 +70,7 @@ impl Service {
                 (files, read)
             });
             let (files, read) = match looking.await {
-                Ok(looked) => looked,
+                Ok(scanned) => scanned,
                 Err(error) => return tracing::error!(%error, "the plugin folder is no longer watched"),
             };
             self.files = files;
@@ -81,9 +81,9 @@ impl Service {
             let mut changes = self.plan.changes(&mut self.files);
             // A file that cannot be read counts as still being written.
             let unsettled = !is_lost && self.files.unsettled();
-            if first_look && ((!unsettled && !is_lost) || began.elapsed() > FIRST_LOOK_AT_MOST) {
-                first_look = false;
-                changes.push(Change::FirstLook { unready: self.plan.unready(&self.files) });
+            if is_first_scan && ((!unsettled && !is_lost) || began.elapsed() > FIRST_SCAN_MAX) {
+                is_first_scan = false;
+                changes.push(Change::FirstScanDone { unreported: self.plan.unreported(&self.files) });
             }
             for change in changes {
                 tokio::select! {

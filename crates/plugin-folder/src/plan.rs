@@ -46,8 +46,8 @@ impl Plan {
         changes
     }
 
-    /// Plugins that have files, of which nothing could be reported yet.
-    pub(super) fn unready(&mut self, files: &Files) -> Vec<PluginName> {
+    /// Plugins that have files and are not reported yet, because the files are still being written.
+    pub(super) fn unreported(&mut self, files: &Files) -> Vec<PluginName> {
         self.plugins(files).into_iter().filter(|name| !self.reported.contains_key(name)).collect()
     }
 

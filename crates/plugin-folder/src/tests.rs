@@ -39,7 +39,7 @@ impl Watched {
     /// A watched folder that is empty, after the first scan.
     async fn empty() -> Self {
         let mut watched = Self::new(|_| {});
-        assert_eq!(watched.next().await, "first look");
+        assert_eq!(watched.next().await, "first scan");
         watched
     }
 
@@ -62,7 +62,7 @@ impl Watched {
             }
             Change::Removed { name } => format!("{name} removed"),
             Change::Broken { name, error } => format!("{name} broken: {error}"),
-            Change::FirstLook { .. } => "first look".into(),
+            Change::FirstScanDone { .. } => "first scan".into(),
         }
     }
 
@@ -94,14 +94,14 @@ async fn a_rule_in_javascript_makes_a_plugin_until_there_is_a_component() {
 }
 
 #[tokio::test]
-async fn what_is_there_at_the_start_comes_before_the_first_look_ends() {
+async fn what_is_there_at_the_start_comes_before_the_first_scan_ends() {
     let mut watched = Watched::new(|folder| {
         fs::write(folder.join("a.wasm"), component(1)).unwrap();
         fs::write(folder.join("b.toml"), "component = \"builtin:hop-relay\"").unwrap();
     });
     assert_eq!(watched.next().await, "a = a.wasm 1");
     assert_eq!(watched.next().await, "b = builtin:hop-relay");
-    assert_eq!(watched.next().await, "first look");
+    assert_eq!(watched.next().await, "first scan");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! From the watched folder to the plugins that run. The changes of one plugin are made one after the other. Those of different plugins
+//! Makes the changes of the watched folder by the [`Loader`]. The changes of one plugin are made one after the other. Those of different plugins
 //! are made at the same time, so that the compilation of a large component delays nothing else.
 
 use std::{
@@ -19,13 +19,14 @@ use switchbox_plugin_folder as watch;
 use switchbox_plugin_folder::Change;
 use switchbox_support::tasks::Tasks;
 
-/// The tasks that watch the folder and make its changes.
+/// The tasks that watch the plugin folder and make its changes.
 pub struct Service {
     watching: JoinHandle<()>,
     applying: JoinHandle<()>,
 }
 
 impl Service {
+    /// Waits until both tasks have ended, after `shutdown` was cancelled.
     pub async fn stop(self) {
         for task in [self.watching, self.applying] {
             if let Err(error) = task.await {
@@ -35,7 +36,11 @@ impl Service {
     }
 }
 
-/// Returns when the folder has been scanned once, so that no plugin misses an event.
+/// Starts to watch the folder. Returns when the plugins that it has are running or broken, so that no plugin misses an event that comes later.
+///
+/// # Errors
+///
+/// The folder cannot be watched.
 pub async fn start(
     folder: &Path,
     loader: Loader,
@@ -44,25 +49,26 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Service, watch::Error> {
     let (service, changes) = watch::Service::new(watch::Options::new(folder))?;
-    let (looked, first_look) = oneshot::channel();
-    // Components of many MiB are read and digested there.
+    let (scanned, first_scan) = oneshot::channel();
+    // In the background, because components of many MiB are read and digested.
     let watching = tasks.spawn_on(background, "plugin folder", &shutdown, service.run(shutdown.clone()));
     let queues = ChangeQueues::new(move |change| loader.clone().make(change), tasks.clone());
-    let applying = tasks.spawn("plugin loader", &shutdown, queues.run(changes, looked));
+    let applying = tasks.spawn("plugin loader", &shutdown, queues.run(changes, scanned));
     tokio::select! {
-        _ = first_look => {}
+        _ = first_scan => {}
         () = shutdown.cancelled() => {}
     }
     Ok(Service { watching, applying })
 }
 
-/// The changes that wait, by their plugins.
+/// The changes that wait or are being made, by their plugins.
 struct ChangeQueues<M> {
+    /// Makes one change.
     make: M,
-    /// Plugins of which a change is being made, each with those that come next.
-    plugins: BTreeMap<PluginName, Vec<Change>>,
+    /// Plugins of which a change is being made, each with the changes to make next.
+    waiting: BTreeMap<PluginName, Vec<Change>>,
     tasks: JoinSet<()>,
-    /// Which plugin's change a task makes.
+    /// The plugin whose change a task makes.
     names: HashMap<task::Id, PluginName>,
     supervisor: Tasks,
 }
@@ -73,38 +79,38 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn new(make: M, supervisor: Tasks) -> Self {
-        Self { make, plugins: BTreeMap::new(), tasks: JoinSet::new(), names: HashMap::new(), supervisor }
+        Self { make, waiting: BTreeMap::new(), tasks: JoinSet::new(), names: HashMap::new(), supervisor }
     }
 
-    async fn run(mut self, mut changes: mpsc::Receiver<Change>, looked: oneshot::Sender<()>) {
-        let mut looked = Some(looked);
-        let mut first_look = None;
+    async fn run(mut self, mut changes: mpsc::Receiver<Change>, scanned: oneshot::Sender<()>) {
+        let mut scanned = Some(scanned);
+        let mut first_scan_done = None;
         loop {
             tokio::select! {
                 change = changes.recv() => match change {
                     Some(change) => match change.plugin().cloned() {
                         Some(name) => self.push(name, change),
-                        // It comes after all changes before it.
-                        None => first_look = Some(change),
+                        // The end of the first scan is reported when all changes before it are made.
+                        None => first_scan_done = Some(change),
                     },
                     None => break,
                 },
-                Some(done) = self.tasks.join_next_with_id() => self.done(done),
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
             }
             if self.tasks.is_empty()
-                && let Some(change) = first_look.take()
+                && let Some(change) = first_scan_done.take()
             {
                 (self.make)(change).await;
-                looked.take().map(|looked| looked.send(()));
+                scanned.take().map(|scanned| scanned.send(()));
             }
         }
         self.tasks.shutdown().await;
     }
 
     fn push(&mut self, name: PluginName, change: Change) {
-        match self.plugins.entry(name) {
+        match self.waiting.entry(name) {
             Entry::Occupied(mut waiting) => {
-                // Of what the files were meanwhile only the newest counts, and that they were away.
+                // Of the changes that are not begun, only the newest has to be made, and a removal before it: that ends the plugin.
                 let waiting = waiting.get_mut();
                 waiting.retain(|earlier| matches!(earlier, Change::Removed { .. }) && *earlier != change);
                 waiting.push(change);
@@ -122,9 +128,9 @@ where
         self.names.insert(task.id(), name);
     }
 
-    /// Also after a panic the plugin's next change is made.
-    fn done(&mut self, done: Result<(task::Id, ()), task::JoinError>) {
-        let id = match done {
+    /// Begins the plugin's next change, also if the last one panicked.
+    fn ended(&mut self, ended: Result<(task::Id, ()), task::JoinError>) {
+        let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
                 self.supervisor.count_panic("plugin change", &error.to_string());
@@ -132,10 +138,10 @@ where
             }
         };
         let Some(name) = self.names.remove(&id) else { return };
-        match self.plugins.remove(&name) {
+        match self.waiting.remove(&name) {
             Some(mut waiting) if !waiting.is_empty() => {
                 let next = waiting.remove(0);
-                self.plugins.insert(name.clone(), waiting);
+                self.waiting.insert(name.clone(), waiting);
                 self.begin(name, next);
             }
             _ => {}
@@ -172,7 +178,7 @@ mod tests {
                         let text = match &change {
                             Change::Broken { name, error } => format!("{name} {error}"),
                             Change::Removed { name } => format!("{name} removed"),
-                            _ => "first look".into(),
+                            _ => "first scan".into(),
                         };
                         if text == "slow compiles" {
                             let _ = gate.acquire().await;
@@ -185,15 +191,15 @@ mod tests {
             Tasks::default(),
         );
         let (sender, changes) = mpsc::channel(16);
-        let (looked, first_look) = oneshot::channel();
-        let running = tokio::spawn(queues.run(changes, looked));
+        let (scanned, first_scan) = oneshot::channel();
+        let running = tokio::spawn(queues.run(changes, scanned));
         for change in [
             broken("slow", "compiles"),
             broken("slow", "was edited"),
             removed("slow"),
             broken("slow", "is back"),
             broken("slow", "is back again"),
-            Change::FirstLook { unready: vec![] },
+            Change::FirstScanDone { unreported: vec![] },
             broken("other", "panics"),
             broken("other", "is disabled"),
         ] {
@@ -204,8 +210,8 @@ mod tests {
         }
         assert_eq!(*made.lock(), ["other is disabled"]);
         gate.add_permits(1);
-        first_look.await.unwrap();
-        let expected = ["other is disabled", "slow compiles", "slow removed", "slow is back again", "first look"];
+        first_scan.await.unwrap();
+        let expected = ["other is disabled", "slow compiles", "slow removed", "slow is back again", "first scan"];
         assert_eq!(*made.lock(), expected);
         drop(sender);
         running.await.unwrap();

@@ -1,4 +1,5 @@
-//! One change of the plugin folder: what it asks of the plugins, and which versions are kept to go back to.
+//! Makes one change of the plugin folder: puts a version in force, switches a plugin off, or marks it as broken. Records each version in the
+//! plugin's history, for a rollback.
 
 use std::sync::Arc;
 
@@ -15,10 +16,11 @@ use switchbox_plugin_scripts::Scripts;
 use switchbox_plugin_versions::{self as versions, History, NewVersion, Summary};
 use switchbox_support::clock;
 
-/// The name of the caller that wrote a plugin's component or its settings, if one did.
+/// Returns the name of the API's caller that wrote a plugin's component or settings. `None` if they were copied into the folder. Its arguments:
+/// the plugin, the bytes of the component, and the text of the settings.
 pub type AuthorOf = Arc<dyn Fn(&PluginName, &[u8], &[u8]) -> Option<String> + Send + Sync>;
 
-/// Makes the changes. Cheap to clone.
+/// Makes the changes of the plugin folder. Cheap to clone.
 #[derive(Clone)]
 pub struct Loader {
     pub plugins: Arc<Manager>,
@@ -27,45 +29,47 @@ pub struct Loader {
     pub scripts: Arc<Scripts>,
 }
 
-/// What a plugin's files say.
+/// The content of a plugin's files.
 struct Files {
     component: Component,
     settings: PluginSettings,
+    /// The text of the settings file.
     text: Arc<str>,
     /// The rule in JavaScript that the component was made of.
     script: Option<Bytes>,
 }
 
 impl Loader {
+    /// Makes the change of the plugin folder.
     pub(crate) async fn make(self, change: Change) {
-        let done = match change {
+        let result = match change {
             Change::Upsert { name, component, settings, text } => match self.component_of(component).await {
                 Ok((component, script)) => {
                     let files = Files { component, settings: *settings, text, script };
-                    let done = self.upsert(&name, files).await;
+                    let result = self.upsert(&name, files).await;
                     self.plugins.prune_after_change().await;
-                    done
+                    result
                 }
-                Err(problem) => {
-                    self.plugins.mark_broken(&name, &problem);
+                Err(error) => {
+                    self.plugins.mark_broken(&name, &error);
                     Ok(())
                 }
             },
             Change::Removed { name } => {
-                let done = self.plugins.remove(&name).await;
+                let result = self.plugins.remove(&name).await;
                 let history = self.history.clone();
                 blocking(move || history.forget(&name)).await;
                 self.plugins.prune_after_change().await;
-                done
+                result
             }
             Change::Broken { name, error } => {
                 self.plugins.mark_broken(&name, &error);
                 Ok(())
             }
-            Change::FirstLook { unready } => self.plugins.first_scan_done(&unready).await,
+            Change::FirstScanDone { unreported } => self.plugins.first_scan_done(&unreported).await,
         };
-        // What is wrong with a plugin is in the log and in the API already; this is for what is wrong with the host.
-        if let Err(error) = done {
+        // An error of the plugin itself is in the log and in its status already.
+        if let Err(error) = result {
             tracing::debug!(%error, "a change of the plugin folder is not in force");
         }
     }
@@ -86,16 +90,16 @@ impl Loader {
     async fn upsert(&self, name: &PluginName, files: Files) -> Result<(), switchbox_dispatch::Error> {
         let Files { component, settings, text, script } = files;
         let id = version_id(&component.bytes, &settings);
-        let is_this = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.is_still_in_force();
-        if let Some(rolled_back) = self.plugins.rolled_back(name).filter(is_this)
+        let was_rolled_back = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.is_still_in_force();
+        if let Some(rolled_back) = self.plugins.rolled_back(name).filter(was_rolled_back)
             && settings.enabled
-            && let Some((instead, settings)) = self.kept(name, rolled_back.instead.clone()).await
+            && let Some((instead, settings)) = self.stored_version(name, rolled_back.instead.clone()).await
         {
-            let done = self.plugins.upsert(name, instead, settings, None).await;
-            self.plugins.runs_instead(name, &rolled_back);
-            return done;
+            let result = self.plugins.upsert(name, instead, settings, None).await;
+            self.plugins.report_rolled_back(name, &rolled_back);
+            return result;
         }
-        let ran = NewVersion {
+        let new_version = NewVersion {
             id,
             digest: String::new(),
             component: file_name(&component.origin).to_owned(),
@@ -105,45 +109,46 @@ impl Loader {
             about: Summary::default(),
         };
         let bytes = component.bytes.clone();
-        let (before, canary) = self.before(name, &ran.id).await;
-        let mut done = self.plugins.upsert(name, component, settings, before).await;
-        if done.is_ok() {
-            done = self.plugins.files_run(name, &ran.id).await;
+        let (previous, canary) = self.before_restart(name, &new_version.id).await;
+        let mut result = self.plugins.upsert(name, component, settings, previous).await;
+        if result.is_ok() {
+            result = self.plugins.forget_other_rollback(name, &new_version.id).await;
         }
-        if done.is_ok()
+        if result.is_ok()
             && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
         {
-            self.remember(name, ran, (bytes, script), &status).await;
+            self.record_version(name, new_version, (bytes, script), &status).await;
             if let Some(canary) = canary {
                 self.resume_canary(name, canary).await;
             }
             windows::store(&self.plugins, &self.history, name).await;
         }
-        done
+        result
     }
 
-    /// A version that the plugin has run before.
-    async fn kept(&self, name: &PluginName, id: String) -> Option<(Component, PluginSettings)> {
+    /// The files of a version that the plugin has run before. Returns `None` if its history does not have them any more.
+    async fn stored_version(&self, name: &PluginName, id: String) -> Option<(Component, PluginSettings)> {
         let (history, plugin) = (self.history.clone(), name.clone());
-        let found = blocking(move || {
+        let files = blocking(move || {
             let version = history.versions(&plugin).into_iter().find(|version| version.id == id)?;
-            windows::kept(&history, &version)
+            windows::stored_files(&history, &version)
         });
-        found.await.flatten()
+        files.await.flatten()
     }
 
-    /// The version before this one, if the host has just started, and the canary that was running.
-    async fn before(&self, name: &PluginName, id: &str) -> (Option<PreviousVersion>, Option<StoredCanary>) {
+    /// When the host has just started: the version that comes back if the version `id` violates its guard, and the canary that was running
+    /// beside it.
+    async fn before_restart(&self, name: &PluginName, id: &str) -> (Option<PreviousVersion>, Option<StoredCanary>) {
         if self.plugins.is_running(name) {
             return (None, None);
         }
         let (history, plugin, id) = (self.history.clone(), name.clone(), id.to_owned());
-        let found = blocking(move || {
+        let versions = blocking(move || {
             let windows = windows::stored(&history, &plugin);
             let canary = windows.canary.clone().filter(|canary| canary.in_force == id);
-            (windows::before(&history, &plugin, &id, windows), canary)
+            (windows::previous_version(&history, &plugin, &id, windows), canary)
         });
-        found.await.unwrap_or_default()
+        versions.await.unwrap_or_default()
     }
 
     /// Lets the canary continue that was running when the host stopped.
@@ -164,44 +169,45 @@ impl Loader {
         }
     }
 
-    /// For a roll-back. That this fails costs no more than that.
-    async fn remember(
+    /// Records the version in the plugin's history, for a rollback. Without the record, the plugin runs but cannot be rolled back to this version.
+    async fn record_version(
         &self,
         name: &PluginName,
-        ran: NewVersion,
+        new_version: NewVersion,
         (bytes, script): (Bytes, Option<Bytes>),
         status: &PluginStatus,
     ) {
         let (history, plugin) = (self.history.clone(), name.clone());
-        let about = texts::about(status);
-        let failed_before = |rolled_back: RolledBack| rolled_back.version == ran.id && rolled_back.is_still_in_force();
-        let stays = self.plugins.rolled_back(name).is_some_and(failed_before);
+        let about = texts::summary(status);
+        let failed_before =
+            |rolled_back: RolledBack| rolled_back.version == new_version.id && rolled_back.is_still_in_force();
+        let has_failed = self.plugins.rolled_back(name).is_some_and(failed_before);
         let written = blocking(move || {
-            // It failed before a restart and stays in force, so it does not come into force now.
-            if stays && history.versions(&plugin).last().is_some_and(|last| last.id == ran.id) {
+            // The version failed before a restart and has stayed in force: the history has it as its last version already.
+            if has_failed && history.versions(&plugin).last().is_some_and(|last| last.id == new_version.id) {
                 return Ok(());
             }
             let about = Summary { imports: plugin::imports(&bytes), ..about };
-            let ran = NewVersion { digest: plugin::digest(&bytes), about, ..ran };
-            let own = (!ran.component.starts_with("builtin:")).then_some(&*bytes);
-            history.record_version(&plugin, ran, own, script.as_deref())
+            let new_version = NewVersion { digest: plugin::digest(&bytes), about, ..new_version };
+            let stored_bytes = (!new_version.component.starts_with("builtin:")).then_some(&*bytes);
+            history.record_version(&plugin, new_version, stored_bytes, script.as_deref())
         });
         if let Some(Err(error)) = written.await {
             tracing::warn!(plugin = %name, %error, "the version cannot be kept for a rollback");
         }
-        // It may have been rolled back before it was written down.
+        // The version may have been rolled back before it was in the history.
         if let Some(rolled_back) = self.plugins.rolled_back(name) {
             record_rolled_back(&self.history, name, &rolled_back);
         }
     }
 }
 
-/// Writes down that a version was rolled back. Does not block.
+/// Records in the plugin's history that a version was rolled back. Does not block.
 pub fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &RolledBack) {
     let (history, name) = (history.clone(), name.clone());
     let stays = rolled_back.is_still_in_force();
     let RolledBack { version, error, time_ms, .. } = rolled_back.clone();
-    // Supervision: a panic costs only what the history says of this version.
+    // Supervision: after a panic, the history lacks this rollback.
     tokio::task::spawn_blocking(move || {
         if let Err(error) =
             history.record_rollback(&name, &version, versions::RolledBack { why: error, time_ms, stays })
@@ -211,15 +217,17 @@ pub fn record_rolled_back(history: &History, name: &PluginName, rolled_back: &Ro
     });
 }
 
+/// Runs blocking work on another thread. Returns `None` if it panics.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// Without the folder.
+/// The last part of a path.
 fn file_name(origin: &str) -> &str {
     origin.rsplit('/').next().unwrap_or(origin)
 }
 
+/// A component that is part of the program.
 fn builtin(name: &str) -> Result<Component, String> {
     match builtins::find(name) {
         Some(bytes) => Ok(Component { origin: format!("builtin:{name}"), bytes: Bytes::from_static(bytes) }),

@@ -4,8 +4,8 @@ use switchbox_dispatch::PluginStatus;
 use switchbox_plugin_runtime::{GrantRequest, Trigger};
 use switchbox_plugin_versions::Summary;
 
-/// What its history says of a plugin that runs, without its imports.
-pub(crate) fn about(status: &PluginStatus) -> Summary {
+/// The summary of a running plugin for its history. It has no imports.
+pub(crate) fn summary(status: &PluginStatus) -> Summary {
     Summary {
         version: status.description.as_ref().map(|described| described.version.clone()).unwrap_or_default(),
         triggers: status.triggers.iter().map(trigger).collect(),
@@ -16,6 +16,7 @@ pub(crate) fn about(status: &PluginStatus) -> Summary {
     }
 }
 
+/// `EVENT DEVICE` or `EVENT DEVICE SUBFOLDER`, as in `telemetry lamp-* alarms`.
 #[must_use]
 pub fn trigger(trigger: &Trigger) -> String {
     let kind = serde_json::to_value(trigger.event).ok();
@@ -26,6 +27,7 @@ pub fn trigger(trigger: &Trigger) -> String {
     }
 }
 
+/// `CAPABILITY PATTERN`, as in `config lamp-*`.
 #[must_use]
 pub fn grant(grant: &GrantRequest) -> String {
     format!("{} {}", grant.capability.as_str(), grant.pattern)

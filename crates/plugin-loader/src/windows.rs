@@ -15,14 +15,15 @@ use switchbox_model::PluginName;
 use switchbox_plugin_runtime::{CanaryStatus, PluginSettings};
 use switchbox_plugin_versions::{History, Version};
 
-const EVERY: Duration = Duration::from_secs(1);
+/// How often changed windows are stored.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Stores what has changed until the host stops.
+/// Stores the windows that have changed, again and again until the host stops.
 pub async fn run(plugins: Arc<Manager>, history: History, shutdown: CancellationToken) {
     let mut stored: HashMap<PluginName, String> = HashMap::new();
     loop {
         let stopping = tokio::select! {
-            () = tokio::time::sleep(EVERY) => false,
+            () = tokio::time::sleep(INTERVAL) => false,
             () = shutdown.cancelled() => true,
         };
         for (name, windows) in plugins.all_windows() {
@@ -41,7 +42,7 @@ pub async fn run(plugins: Arc<Manager>, history: History, shutdown: Cancellation
 /// Stores the windows of a plugin as they are now.
 pub async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName) {
     let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
-    // Supervision: a panic costs the windows of one plugin at a restart.
+    // Supervision: after a panic, the windows of one plugin are stored again when they change.
     let _ = tokio::task::spawn_blocking(move || write(&plugins, &history, &name)).await;
 }
 
@@ -52,13 +53,13 @@ fn write(plugins: &Manager, history: &History, name: &PluginName) {
     }
 }
 
-/// Writes down that a canary has ended, and that it does not continue after a restart. Does not block.
+/// Records in the plugin's history that a canary has ended, and stores that it does not continue after a restart. Does not block.
 pub fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginName, status: &CanaryStatus) {
     if status.ended.is_none() {
         return;
     }
     let (plugins, history, name, ended) = (plugins.clone(), history.clone(), name.clone(), status.clone());
-    // Supervision: a panic costs only what is known of this canary.
+    // Supervision: after a panic, the history lacks the end of this canary.
     tokio::task::spawn_blocking(move || {
         if let Err(error) = history.record_canary(&name, ended) {
             tracing::warn!(plugin = %name, %error, "the history of canaries cannot be written");
@@ -69,18 +70,24 @@ pub fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginNam
     });
 }
 
+/// The windows as they are stored; empty if there are none.
 fn text(windows: &Windows) -> String {
     if windows.is_empty() { String::new() } else { serde_json::to_string(windows).unwrap_or_default() }
 }
 
-/// What was stored of a plugin.
+/// The windows of a plugin that were stored; none if they cannot be read. Blocks.
 pub(crate) fn stored(history: &History, name: &PluginName) -> Windows {
     serde_json::from_str(&history.windows(name)).unwrap_or_default()
 }
 
 /// The version that comes back if the version `id` violates its guard, when the host has just started: the one of the window that was
 /// stored, or the one that ran last if `id` has not run. Blocks.
-pub(crate) fn before(history: &History, name: &PluginName, id: &str, windows: Windows) -> Option<PreviousVersion> {
+pub(crate) fn previous_version(
+    history: &History,
+    name: &PluginName,
+    id: &str,
+    windows: Windows,
+) -> Option<PreviousVersion> {
     let window = windows.guard.filter(|window| window.version == id);
     let versions = history.versions(name);
     let version = match &window {
@@ -88,14 +95,14 @@ pub(crate) fn before(history: &History, name: &PluginName, id: &str, windows: Wi
         None if versions.iter().any(|version| version.id == id) => return None,
         None => versions.iter().rev().find(|version| version.rolled_back.as_ref().is_none_or(|back| back.stays))?,
     };
-    let (component, settings) = kept(history, version)?;
+    let (component, settings) = stored_files(history, version)?;
     // A built-in of another version of the host has other bytes.
-    let same = version_id(&component.bytes, &settings) == version.id;
-    same.then_some(PreviousVersion { component, settings, window })
+    let is_unchanged = version_id(&component.bytes, &settings) == version.id;
+    is_unchanged.then_some(PreviousVersion { component, settings, window })
 }
 
-/// A version that ran before, as it is kept. Blocks.
-pub(crate) fn kept(history: &History, version: &Version) -> Option<(Component, PluginSettings)> {
+/// The component and the settings of a version, as the history has them. Returns `None` if it does not have them any more. Blocks.
+pub(crate) fn stored_files(history: &History, version: &Version) -> Option<(Component, PluginSettings)> {
     let settings = PluginSettings::parse(&version.settings).ok()?;
     let bytes: Bytes = match (history.component(version).ok()?, version.component.strip_prefix("builtin:")) {
         (Some(bytes), _) => bytes.into(),

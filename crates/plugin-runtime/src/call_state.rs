@@ -11,7 +11,7 @@ use super::{
     grants::Capability,
 };
 use switchbox_model::{DeviceName, Effect, PluginName, RegistryName, Seq, limits::LimitName};
-use switchbox_rules::calls::{self, Refusal};
+use switchbox_rules::calls::Refusal;
 
 /// The exported function that was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,14 +118,6 @@ impl CallState {
         if !self.limits_hit.contains(&limit) {
             self.limits_hit.push(limit);
         }
-    }
-
-    /// Returns an error if the event has as many effects as it may have.
-    pub(super) fn check_effects(&self, most: u32) -> Result<(), Refusal> {
-        if self.effects.len() + self.kv.len() >= most as usize {
-            return Err(calls::too_many_effects(most));
-        }
-        Ok(())
     }
 
     /// The writes of a migration: the last one of each key.

@@ -1,6 +1,6 @@
 //! A checked and compiled component: loads it, calls its `describe`, starts instances. Does not handle events.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use tokio::task::JoinError;
@@ -26,6 +26,7 @@ use super::{
     host::HostCalls,
     instance::{Instance, OnEvent},
     limits::Limits,
+    meter::Metered,
     refused,
     sandbox::{self, StoreData},
     schema,
@@ -119,7 +120,7 @@ impl Component {
         let settings = store.data().setup.settings.clone();
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_describe(&mut store, &settings);
-        let described = tasks::caught(sandbox::measured(&meter, call)).await;
+        let described = tasks::caught(Metered { meter: &meter, call: pin!(call) }).await;
         let described = described.map_err(|panic| panicked("describe", &panic))?;
         let described = described.map_err(|error| self.failed("describe", &store, &error))?;
         let described = convert::description(described).map_err(CallError::Description)?;
@@ -193,7 +194,8 @@ impl Component {
         let func = instance.get_typed_func::<P, R>(&mut *store, index);
         let func = func.map_err(|error| self.failed(what, store, &error))?;
         let meter = Arc::clone(&store.data().meter);
-        let called = tasks::caught(sandbox::measured(&meter, func.call_async(&mut *store, params))).await;
+        let call = func.call_async(&mut *store, params);
+        let called = tasks::caught(Metered { meter: &meter, call: pin!(call) }).await;
         called.map_err(|panic| panicked(what, &panic))?.map_err(|error| self.failed(what, store, &error))
     }
 
@@ -213,7 +215,7 @@ impl Component {
         let (guest, on_event, _) = self.instantiate(&mut store).await?;
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_start(&mut store, &setup.settings);
-        let started = tasks::caught(sandbox::measured(&meter, call)).await;
+        let started = tasks::caught(Metered { meter: &meter, call: pin!(call) }).await;
         match started.map_err(|panic| panicked("start", &panic))? {
             Ok(Ok(())) => Ok(Instance::new(store, on_event)),
             Ok(Err(text)) => Err(CallError::Refused(text::cut(text))),
@@ -229,7 +231,8 @@ impl Component {
         let deadline = store.data().setup.limits.start_deadline;
         sandbox::arm(store, deadline);
         let meter = Arc::clone(&store.data().meter);
-        let made = tasks::caught(sandbox::measured(&meter, self.0.pre.instantiate_async(&mut *store))).await;
+        let call = self.0.pre.instantiate_async(&mut *store);
+        let made = tasks::caught(Metered { meter: &meter, call: pin!(call) }).await;
         let made = made.map_err(|panic| panicked("start", &panic))?;
         let made = made.and_then(|instance| {
             let guest = self.0.indices.load(&mut *store, &instance)?;

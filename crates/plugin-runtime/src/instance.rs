@@ -13,6 +13,7 @@ use super::{
     convert,
     execution::{Call, Execution, Verdict},
     limits::names,
+    meter::Metered,
     sandbox::{self, StoreData},
     text,
 };
@@ -36,16 +37,10 @@ impl OnEvent {
         Ok(Self(func))
     }
 
-    async fn call(
-        &self,
-        store: &mut Store<StoreData>,
-        event: events::Event<'_>,
-    ) -> wasmtime::Result<Result<(), Disposition>> {
-        #[allow(unsafe_code, reason = "`new` has checked the type, which does not depend on the lifetime")]
+    #[allow(unsafe_code, reason = "`new` has checked the type, which does not depend on the lifetime")]
+    fn typed<'a>(&self) -> TypedFunc<(events::Event<'a>,), Handled> {
         // SAFETY: see the reason above.
-        let func = unsafe { TypedFunc::<(events::Event<'_>,), Handled>::new_unchecked(self.0) };
-        let (handled,) = func.call_async(store, (event,)).await?;
-        Ok(handled)
+        unsafe { TypedFunc::new_unchecked(self.0) }
     }
 }
 
@@ -82,14 +77,14 @@ impl Instance {
         sandbox::arm(&mut self.store, deadline);
         let mut properties = Vec::new();
         let event = convert::event(&call, &home, &mut properties);
+        let on_event = self.on_event.typed();
         let handled = {
-            // Pinned before they are handed on, because each move of a call's future copies all of it.
-            let call = pin!(self.on_event.call(&mut self.store, event));
-            let call = pin!(sandbox::measured(&meter, call));
-            tasks::caught(call).await
+            // Pinned before it is handed on, because each move of a call's future copies all of it.
+            let call = pin!(on_event.call_async(&mut self.store, (event,)));
+            tasks::caught(Metered { meter: &meter, call }).await
         };
         let verdict = match handled {
-            Ok(Ok(disposition)) => {
+            Ok(Ok((disposition,))) => {
                 self.poisoned = false;
                 match disposition {
                     Ok(()) => Verdict::Done,

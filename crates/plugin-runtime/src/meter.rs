@@ -78,7 +78,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A future whose polls are measured.
+/// A call into a guest, which `sandbox::arm` prepared. Its polls are measured.
 pub(super) struct Metered<'a, F> {
     pub(super) meter: &'a Meter,
     pub(super) call: Pin<&'a mut F>,

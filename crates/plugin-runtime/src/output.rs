@@ -58,7 +58,18 @@ impl Output {
 
     /// The lines of this call and the limits that were hit; empties it for the next call.
     pub(super) fn take(&self) -> (Vec<String>, Vec<LimitName>) {
-        self.0.lock().take()
+        let mut captured = self.0.lock();
+        for (source, open) in
+            [("stdout", std::mem::take(&mut captured.stdout)), ("stderr", std::mem::take(&mut captured.stderr))]
+        {
+            if !open.is_empty() {
+                captured.line(source, &String::from_utf8_lossy(&open));
+            }
+        }
+        captured.error_tail.clear();
+        let (lines, hit) = captured.lines.take();
+        drop(captured);
+        (lines.into_iter().map(|(level, text)| format!("{level}: {text}")).collect(), hit)
     }
 
     /// The end of this call's standard error, such as a panic's text.
@@ -102,19 +113,6 @@ impl Captured {
             Source::Stdout => self.stdout = open,
             Source::Stderr => self.stderr = open,
         }
-    }
-
-    fn take(&mut self) -> (Vec<String>, Vec<LimitName>) {
-        for (source, open) in
-            [("stdout", std::mem::take(&mut self.stdout)), ("stderr", std::mem::take(&mut self.stderr))]
-        {
-            if !open.is_empty() {
-                self.line(source, &String::from_utf8_lossy(&open));
-            }
-        }
-        self.error_tail.clear();
-        let (lines, hit) = self.lines.take();
-        (lines.into_iter().map(|(level, text)| format!("{level}: {text}")).collect(), hit)
     }
 }
 

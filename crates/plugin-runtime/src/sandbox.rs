@@ -1,7 +1,7 @@
-//! The sandbox of one instance: the data of its wasmtime store, its memory bound, and how a call into the guest is run, measured and
-//! ended. Knows no events and no effects.
+//! The sandbox of one instance: the data of its wasmtime store, its memory bound, and how a call into the guest is prepared and ended.
+//! Knows no events and no effects.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,7 +12,7 @@ use super::{
     failure::{Failure, LimitHit, explain},
     host::HostCalls,
     limits::{Limits, Line, names},
-    meter::{Meter, Metered},
+    meter::Meter,
     output::Output,
 };
 use switchbox_model::limits::{GUEST_CALL_BYTES, MIGRATION_TIME};
@@ -94,12 +94,6 @@ pub(super) fn out_of_time() -> LimitHit {
 pub(super) fn arm(store: &mut Store<StoreData>, deadline: Duration) {
     store.data().meter.begin(deadline);
     store.set_epoch_deadline(1);
-}
-
-/// Runs a call that `arm` prepared, and measures it.
-pub(super) async fn measured<T>(meter: &Meter, call: impl Future<Output = T>) -> T {
-    let call = pin!(call);
-    Metered { meter, call }.await
 }
 
 /// The error text of a call that failed.

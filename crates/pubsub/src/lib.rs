@@ -59,7 +59,7 @@ impl Topics {
     /// documentation says. Everything that must be durable is queued for the journal when this returns.
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = PendingChanges::default();
-        let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
+        let from = &Publisher { waits: !budget.remaining(clock::instant()).is_zero(), ..from.clone() };
         let waiting = self.deliver(&message, from, &mut pending, now()).unwrap_or_default();
         if !waiting.is_empty() {
             self.write(std::mem::take(&mut pending)).await;

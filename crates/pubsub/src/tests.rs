@@ -66,15 +66,15 @@ impl Subscriber for Fake {
         self.connected.load(Ordering::Relaxed)
     }
 
-    fn slow_consumer(&self) -> Duration {
-        if self.is_connected() { self.slow_consumer.lock().left() } else { Duration::ZERO }
+    fn wait_allowance(&self) -> Duration {
+        if self.is_connected() { self.slow_consumer.lock().allowance() } else { Duration::ZERO }
     }
 
-    fn waited(&self, from: Instant, until: Instant) {
-        self.slow_consumer.lock().waited(from, until);
+    fn record_wait(&self, from: Instant, until: Instant) {
+        self.slow_consumer.lock().record_wait(from, until);
     }
 
-    fn room(&self) -> UntilRoom<'_> {
+    fn wait_for_room(&self) -> UntilRoom<'_> {
         let mut room = Box::pin(self.room.notified());
         room.as_mut().enable();
         room
@@ -183,7 +183,7 @@ async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_tha
     let topics = Topics::new(Metrics::default(), SessionJournal::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
-    stuck.slow_consumer.lock().waited(clock::instant(), clock::instant() + SLOW_CONSUMER_WAIT);
+    stuck.slow_consumer.lock().record_wait(clock::instant(), clock::instant() + SLOW_CONSUMER_WAIT);
     for member in [&stuck, &slow] {
         assert!(!subscribe(&topics, "$share/g/a", member, options));
     }
@@ -310,7 +310,7 @@ async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
                 // Sleeps as a subscriber that is slow; the time is paused.
                 tokio::time::sleep(takes_one_every).await;
                 *subscriber.capacity.lock() += 1;
-                subscriber.slow_consumer.lock().took(1);
+                subscriber.slow_consumer.lock().record_sent(1);
                 subscriber.room.notify_waiters();
             }
         });

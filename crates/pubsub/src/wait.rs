@@ -20,14 +20,14 @@ impl Topics {
         hurry: impl Future<Output = ()>,
     ) {
         let began = clock::instant();
-        let allowed = budget.left(began);
+        let allowed = budget.remaining(began);
         let over = tokio::time::timeout(allowed, hurry);
         tokio::pin!(over);
-        let (mut is_over, mut lost) = (allowed.is_zero(), false);
+        let (mut is_over, mut is_lost) = (allowed.is_zero(), false);
         for mut offer in waiting {
             loop {
                 let subscriber = offer.subscriber().clone();
-                let room = subscriber.room();
+                let room = subscriber.wait_for_room();
                 match self.offer_again(message, offer, pending, now()) {
                     None => break,
                     Some(full) => offer = full,
@@ -41,18 +41,18 @@ impl Topics {
                             is_over = true;
                             false
                         }
-                        () = tokio::time::sleep(subscriber.slow_consumer()) => false,
+                        () = tokio::time::sleep(subscriber.wait_allowance()) => false,
                     };
-                subscriber.waited(from, clock::instant());
+                subscriber.record_wait(from, clock::instant());
                 if !has_room {
-                    lost = true;
+                    is_lost = true;
                     self.count_dropped();
                     break;
                 }
             }
         }
-        budget.waited(clock::instant().saturating_duration_since(began), lost);
-        if lost && is_over {
+        budget.record_wait(clock::instant().saturating_duration_since(began), is_lost);
+        if is_lost && is_over {
             self.metrics.limit(names::PUBLISHER_WAIT);
         }
     }

@@ -206,6 +206,12 @@ pub const HUB_AMQP_REQUEST_BYTES: usize = 256 * 1024;
 pub const HUB_AMQP_PARTIAL_BYTES: usize = 512 * 1024;
 /// The same before the client has sent a valid token: a token is shorter.
 pub const HUB_AMQP_UNAUTHENTICATED_BYTES: usize = 16 * 1024;
+/// Bytes of the journal that the links of one AMQP connection hold at a time, about: pages whose events are not all handed over to be sent.
+pub const HUB_AMQP_READ_BYTES: usize = 256 * 1024;
+/// Bytes of one AMQP connection's events that are handed over and not written, and one event of each page more.
+pub const HUB_AMQP_UNWRITTEN_BYTES: usize = 256 * 1024;
+/// Reads of the journal for all AMQP connections at a time; others wait.
+pub const HUB_AMQP_READS: usize = 4;
 /// Deliveries that one AMQP `disposition` may settle.
 pub const HUB_AMQP_SETTLED: u32 = 4_096;
 /// The shortest idle time-out that an AMQP client may ask for, ms; the host sends two frames in that time.

@@ -25,7 +25,7 @@ const UNAWAITED_DELAY: Duration = Duration::from_millis(20);
 
 /// How long the writer looks for what a plugin is about to submit before it sleeps: about what sleeping and being woken costs.
 const SPIN: Duration = Duration::from_micros(25);
-/// How often it waits for the processor between two looks.
+/// How many pauses of the processor there are between two looks into the queue.
 const SPINS: usize = 20;
 
 /// Items that a submitter writes itself. More are worth a commit by the writer's thread while the submitter does other work.
@@ -43,6 +43,7 @@ pub(super) struct QueuedEntry {
     pub(super) permit: Option<QueuePermit>,
 }
 
+/// What the writer takes from its queue.
 pub(super) enum Item {
     Entry(QueuedEntry),
     /// Records up to and including this row may be removed from the journal.
@@ -55,7 +56,7 @@ pub(super) enum Item {
         change: Box<KeptChange>,
         done: tokio::sync::oneshot::Sender<()>,
     },
-    /// Of the documents, with all that was submitted before.
+    /// A read of the documents, with all that was submitted before.
     Read(DocumentRead),
     /// All documents made from what was submitted before are committed in `state.db`.
     Flush {
@@ -70,6 +71,7 @@ pub(super) trait IdleWriter: Send + Sync {
     fn write_here(&self) -> bool;
 }
 
+/// The content of the queue.
 struct Queue {
     items: Vec<Item>,
     /// A caller waits for one of the items.
@@ -79,7 +81,7 @@ struct Queue {
     next_seq: u64,
     /// The first numbers of the entries that were appended and whose events are being offered to the plugins: at most one per thread.
     offering: Vec<u64>,
-    /// Of the last entry.
+    /// The position of the last entry.
     position: u64,
     closed: bool,
     /// The writer sleeps until it is woken. Otherwise it looks into the queue by itself, within [`UNAWAITED_DELAY`].
@@ -89,6 +91,7 @@ struct Queue {
 /// Queues entries for the writer. Reached through [`Handle`](super::Handle), which derefs to it.
 pub struct AppendQueue {
     queue: Mutex<Queue>,
+    /// Wakes the writer: there is something to write, or the queue is closed.
     filled: Condvar,
     /// Room in the queue.
     pub permits: Permits,
@@ -96,9 +99,9 @@ pub struct AppendQueue {
     pub(super) idle_writer: OnceLock<Box<dyn IdleWriter>>,
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
-    /// By events, for tasks that wait for one.
+    /// How far the journal has got, by events: for tasks that wait for an event.
     journal_progress: tokio::sync::watch::Sender<JournalProgress>,
-    /// By entries, for connections.
+    /// How far the journal has got, by entries: for connections.
     pub progress: CommitProgress,
 }
 
@@ -263,7 +266,7 @@ impl AppendQueue {
         Seq(queue.offering.iter().copied().min().unwrap_or(queue.next_seq))
     }
 
-    /// Under load the writer is not woken for what no caller waits for: what follows from it wakes it a moment later.
+    /// Wakes the writer if a caller waits for an item, or if it would sleep until it is woken. Otherwise it looks into the queue by itself.
     fn wake_if_needed(&self, queue: MutexGuard<'_, Queue>) {
         let needed = queue.urgent || queue.asleep;
         drop(queue);
@@ -275,12 +278,12 @@ impl AppendQueue {
     /// This many of the expected entries have arrived.
     pub(super) fn expected_arrived(&self, entries: usize) {
         let entries = u64::try_from(entries).unwrap_or(0);
-        let less = |expected: u64| Some(expected.saturating_sub(entries));
-        let _ = self.expected_entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let reduced = |expected: u64| Some(expected.saturating_sub(entries));
+        let _ = self.expected_entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reduced);
     }
 
-    /// Takes what comes until then, if anything is expected at all. Returns false if nothing came in time, so that nothing is expected
-    /// any more, or if the queue is closed and empty. `spins`: looks again and again for a moment before it sleeps.
+    /// Takes the items that come before `until`, if any are expected. Returns false if none came: nothing is expected any more then, or the queue
+    /// is closed and empty. `spins`: waits without sleeping at first.
     pub(super) fn take_expected(&self, until: Instant, spins: bool, into: &mut Vec<Item>) -> bool {
         if self.expected_entries.load(Ordering::Relaxed) == 0 {
             return false;
@@ -300,7 +303,7 @@ impl AppendQueue {
         arrived
     }
 
-    /// Until there is something in the queue, but not for long.
+    /// Waits without sleeping until there is something in the queue, for at most [`SPIN`].
     fn spin(&self) {
         let until = Instant::now() + SPIN;
         while self.queue.try_lock().is_none_or(|queue| queue.items.is_empty() && !queue.closed)
@@ -345,11 +348,11 @@ impl AppendQueue {
     /// As [`AppendQueue::take`], unless the writer's thread has to write them. Returns whether they were taken.
     pub(super) fn take_for_submitter(&self, into: &mut Vec<Item>) -> bool {
         let mut queue = self.queue.lock();
-        let few = !queue.for_thread && !queue.closed && queue.items.len() <= WRITTEN_HERE;
-        if few {
+        let is_taken = !queue.for_thread && !queue.closed && queue.items.len() <= WRITTEN_HERE;
+        if is_taken {
             queue.take(into);
         }
-        few
+        is_taken
     }
 
     /// All events up to and including this one are in the journal, but not necessarily on the disk.
@@ -371,7 +374,7 @@ impl AppendQueue {
         if reached.is_ok_and(|journal_progress| journal_progress.seq >= seq) { Ok(()) } else { Err(Error::Closed) }
     }
 
-    /// Takes nothing new; what is queued is still written.
+    /// Accepts no more items; what is queued is still written.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
         self.permits.close();

@@ -17,21 +17,24 @@ use super::{Error, decide, documents, lock::Lock, private, quarantine, schema};
 use switchbox_journal::{Blocks, FOLDER, JournalPosition, inspect, segment::Segment, sync_folder};
 use switchbox_support::clock;
 
-/// In the backup's folder: what is in it.
+/// The file with the [`Manifest`], in the backup's folder.
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
 const LEFT_OUT: [&str; 7] = [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER];
-/// Read at once.
+/// Bytes that are read at once.
 const CHUNK: u64 = 1024 * 1024;
 
+/// What a backup contains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
+    /// The version of the program that made it.
     pub version: String,
-    /// When it was begun.
+    /// When the backup was begun, RFC 3339.
     pub time: String,
-    /// The last row of the journal, and the last event.
+    /// The last row of the journal.
     pub last_row: i64,
+    /// The number of the last event.
     pub last_event: u64,
     /// Paths in the backup, with the SHA-256 of each file.
     pub files: BTreeMap<String, String>,
@@ -48,14 +51,14 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
     if partial.exists() {
         return Err(problem(&partial, &"a backup that was interrupted, or is being made; delete it first"));
     }
-    make(&partial)?;
+    make_folder(&partial)?;
     // The lock that keeps the host from trimming the journal.
     let folder = data.join(FOLDER);
-    let hold = File::open(&folder).map_err(|e| problem(&folder, &e))?;
-    hold.lock_shared().map_err(|e| problem(&folder, &e))?;
+    let journal_lock = File::open(&folder).map_err(|e| problem(&folder, &e))?;
+    journal_lock.lock_shared().map_err(|e| problem(&folder, &e))?;
     let applied = copy_documents(data, &partial)?;
     let end = copy_journal(&folder, &partial.join(FOLDER))?;
-    drop(hold);
+    drop(journal_lock);
     if end.row < applied {
         let text = format!(
             "the journal ends with row {}, state.db knows row {applied}: `switchbox check` says what is damaged",
@@ -99,7 +102,7 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
     if partial.exists() {
         return Err(problem(&partial, &"a restore that was interrupted; delete it first"));
     }
-    make(&partial)?;
+    make_folder(&partial)?;
     copy_folder(from, &partial, &|name| name != MANIFEST)?;
     // Where there is one, it is empty.
     let _ = fs::remove_dir(data);
@@ -107,9 +110,9 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
-/// Returns the row up to which they have got.
+/// Copies `state.db`. Returns the row up to which it has got.
 fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
-    // Held while they are copied: so no host starts meanwhile.
+    // Held until they are copied, so that no host starts meanwhile. If a host is running, SQLite gives a consistent copy.
     let offline = match Lock::take(data) {
         Ok(lock) => Some(lock),
         Err(Error::Locked { .. }) => None,
@@ -127,9 +130,9 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
     copied.map_or(Ok(0), |db| documents::applied(&db))
 }
 
-/// Each file up to its last whole record. Returns the end of the copy.
+/// Copies each file of the journal up to its last whole record. Returns the end of the copy.
 fn copy_journal(from: &Path, to: &Path) -> Result<JournalPosition, Error> {
-    make(to)?;
+    make_folder(to)?;
     let mut end = JournalPosition::default();
     let files = inspect::files(from)?;
     for path in inspect::gap_notes(from)?.iter().chain(&files) {
@@ -138,7 +141,7 @@ fn copy_journal(from: &Path, to: &Path) -> Result<JournalPosition, Error> {
             copy_file(path, &name)?;
             continue;
         }
-        // Without a header it was only just begun.
+        // A file without a header was only just begun.
         let Some(segment) = Segment::read(path)? else { continue };
         copy_segment(&segment, &name).map_err(|e| problem(path, &e))?;
         end = segment.end();
@@ -159,13 +162,14 @@ fn copy_segment(segment: &Segment, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
+/// Copies the other files and folders, except [`LEFT_OUT`] and backups.
 fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
-    let own = [data.join("state.db"), data.join("state.db-wal"), data.join("state.db-shm")];
+    let documents = [data.join("state.db"), data.join("state.db-wal"), data.join("state.db-shm")];
     for entry in fs::read_dir(data).map_err(|e| problem(data, &e))? {
         let path = entry.map_err(|e| problem(data, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_backup = path.join(MANIFEST).exists() || path == partial || path == to;
-        if LEFT_OUT.contains(&name.as_str()) || own.contains(&path) || is_backup {
+        if LEFT_OUT.contains(&name.as_str()) || documents.contains(&path) || is_backup {
             continue;
         }
         if path.is_dir() {
@@ -179,7 +183,7 @@ fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
 
 /// Links are followed, so that the copy is complete.
 fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-    make(to)?;
+    make_folder(to)?;
     for entry in fs::read_dir(from).map_err(|e| problem(from, &e))? {
         let path = entry.map_err(|e| problem(from, &e))?.path();
         let name = path.file_name().unwrap_or_default();
@@ -197,7 +201,7 @@ fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&str) -> bool) -> Result
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     let mut source = match File::open(from) {
-        // It was removed after it was listed; the host does not need it.
+        // The file was removed after it was listed; the host does not need it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         source => source.map_err(|e| problem(from, &e))?,
     };
@@ -208,6 +212,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     copied.map_err(|e| problem(from, &e))
 }
 
+/// The SHA-256 of each file in the folder, except the manifest.
 fn digests(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -243,7 +248,7 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn make(folder: &Path) -> Result<(), Error> {
+fn make_folder(folder: &Path) -> Result<(), Error> {
     private::make_folder(folder).map_err(|e| problem(folder, &e))
 }
 

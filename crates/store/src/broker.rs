@@ -1,5 +1,5 @@
 //! Writes and loads the broker's documents. Changes are folded before they are written: a message that its client has acknowledged by then
-//! is not written.
+//! is never written.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, params};
 use super::{
     Error,
     broker_docs::{BrokerDocs, QueuedDoc, SessionDoc},
-    columns::{blob, each, from_blob, from_json, json, meta, raise_meta},
+    columns::{for_each_row, from_blob, from_json, meta, raise_meta, to_blob, to_json},
     expiry,
     retained::{self, RetainedFold},
 };
@@ -22,23 +22,27 @@ use switchbox_model::broker::{
 const LAST_SESSION: &str = "last_session";
 const LAST_MESSAGE: &str = "last_message";
 
-/// What waits for one session.
+/// A message that waits for one session.
 struct Queued {
     recipient: Recipient,
+    /// The client has answered it with PUBREC: it has the message, and PUBREL is to be sent.
     held: bool,
 }
 
 /// Changes that are not written yet.
 #[derive(Default)]
 pub(super) struct BrokerFold {
-    /// Of sessions, in the order in which they came.
-    others: Vec<BrokerChange>,
-    /// With how many of `queued` are of it.
+    /// All other changes, which are of sessions, in the order in which they came.
+    session_changes: Vec<BrokerChange>,
+    /// Each message, with the number of its entries in `queued`.
     messages: BTreeMap<MessageNum, (StoredMessage, usize)>,
     queued: BTreeMap<(SessionNum, MessageNum), Queued>,
+    /// Messages that are written already and now held.
     held: Vec<(SessionNum, MessageNum)>,
-    gone: Vec<(SessionNum, MessageNum)>,
+    /// Messages that are written already and now finished.
+    finished: Vec<(SessionNum, MessageNum)>,
     retained: RetainedFold,
+    /// The highest number of a message; 0 if none was published.
     last_message: u64,
 }
 
@@ -50,7 +54,7 @@ impl BrokerFold {
                 for num in nums {
                     match self.queued.remove(&(session, num)) {
                         Some(_) => self.release_message(num),
-                        None => self.gone.push((session, num)),
+                        None => self.finished.push((session, num)),
                     }
                 }
             }
@@ -59,18 +63,18 @@ impl BrokerFold {
                 None => self.held.push((session, num)),
             },
             BrokerChange::Ended { session } => {
-                let all = (session, MessageNum(0))..=(session, MessageNum(u64::MAX));
-                let waiting: Vec<_> = self.queued.range(all).map(|(key, _)| *key).collect();
+                let of_session = (session, MessageNum(0))..=(session, MessageNum(u64::MAX));
+                let waiting: Vec<_> = self.queued.range(of_session).map(|(key, _)| *key).collect();
                 for key in waiting {
                     self.queued.remove(&key);
                     self.release_message(key.1);
                 }
-                self.others.push(change);
+                self.session_changes.push(change);
             }
             BrokerChange::RetainedExpired { topics, time_ms } => {
                 topics.into_iter().for_each(|topic| self.retained.expired(topic, time_ms));
             }
-            other => self.others.push(other),
+            other => self.session_changes.push(other),
         }
     }
 
@@ -87,6 +91,7 @@ impl BrokerFold {
         }
     }
 
+    /// One recipient fewer needs the message.
     fn release_message(&mut self, num: MessageNum) {
         let Some((_, queued)) = self.messages.get_mut(&num) else { return };
         *queued -= 1;
@@ -96,20 +101,20 @@ impl BrokerFold {
     }
 
     pub(super) fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        for change in &self.others {
+        for change in &self.session_changes {
             write_session(tx, change)?;
         }
         for (num, (message, _)) in &self.messages {
             tx.prepare_cached("INSERT OR REPLACE INTO message (num, body) VALUES (?1, ?2)")?
-                .execute(params![num.0, blob(message)?])?;
+                .execute(params![num.0, to_blob(message)?])?;
         }
         for ((session, num), queued) in &self.queued {
-            // A session that ended meanwhile gets nothing any more.
+            // A session that has ended meanwhile gets no messages any more.
             tx.prepare_cached(
                 "INSERT OR REPLACE INTO queued (session, message, held, recipient)
                  SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM session WHERE num = ?1)",
             )?
-            .execute(params![session.0, num.0, queued.held, blob(&queued.recipient)?])?;
+            .execute(params![session.0, num.0, queued.held, to_blob(&queued.recipient)?])?;
         }
         for num in self.messages.keys() {
             forget_unqueued(tx, *num)?;
@@ -118,7 +123,7 @@ impl BrokerFold {
             tx.prepare_cached("UPDATE queued SET held = 1 WHERE session = ?1 AND message = ?2")?
                 .execute([session.0, num.0])?;
         }
-        for (session, num) in &self.gone {
+        for (session, num) in &self.finished {
             tx.prepare_cached("DELETE FROM queued WHERE session = ?1 AND message = ?2")?.execute([session.0, num.0])?;
             forget_unqueued(tx, *num)?;
         }
@@ -129,6 +134,7 @@ impl BrokerFold {
     }
 }
 
+/// Deletes a message that waits for no session.
 fn forget_unqueued(tx: &Transaction<'_>, num: MessageNum) -> Result<(), Error> {
     tx.prepare_cached("DELETE FROM message WHERE num = ?1 AND NOT EXISTS (SELECT 1 FROM queued WHERE message = ?1)")?
         .execute([num.0])?;
@@ -139,7 +145,7 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
     match change {
         BrokerChange::SessionOpened { session, key, expiry_secs } => {
             tx.prepare_cached("INSERT OR REPLACE INTO session (num, key, expiry_secs) VALUES (?1, ?2, ?3)")?
-                .execute(params![session.0, json(key)?, expiry_secs])?;
+                .execute(params![session.0, to_json(key)?, expiry_secs])?;
             raise_meta(tx, LAST_SESSION, session.0)?;
         }
         BrokerChange::Resumed { session, expiry_secs } => {
@@ -163,12 +169,12 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
         }
         BrokerChange::Ended { session } => end_session(tx, *session)?,
         BrokerChange::Will { session, will } => {
-            let will = will.as_ref().map(blob).transpose()?;
+            let will = will.as_ref().map(to_blob).transpose()?;
             tx.prepare_cached("UPDATE session SET will = ?2 WHERE num = ?1")?.execute(params![session.0, will])?;
         }
         BrokerChange::Subscribed { session, filter, subscription } => {
             tx.prepare_cached("INSERT OR REPLACE INTO subscription (session, filter, body) VALUES (?1, ?2, ?3)")?
-                .execute(params![session.0, filter, blob(subscription)?])?;
+                .execute(params![session.0, filter, to_blob(subscription)?])?;
         }
         BrokerChange::Unsubscribed { session, filter } => {
             tx.prepare_cached("DELETE FROM subscription WHERE session = ?1 AND filter = ?2")?
@@ -215,16 +221,18 @@ pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> 
     retained::clock_set(tx, now_ms)
 }
 
+/// Loads all documents of the broker.
 pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
     let mut docs = BrokerDocs {
         last_session: meta(db, LAST_SESSION)?,
         last_message: meta(db, LAST_MESSAGE)?,
         ..BrokerDocs::default()
     };
-    let mut at = HashMap::new();
-    each(db, "SELECT num, key, expiry_secs, left_ms, sent, will, in_doubt_from FROM session ORDER BY num", |r| {
+    let mut indices = HashMap::new();
+    let sessions = "SELECT num, key, expiry_secs, left_ms, sent, will, in_doubt_from FROM session ORDER BY num";
+    for_each_row(db, sessions, |r| {
         let num = SessionNum(r.get(0)?);
-        at.insert(num, docs.sessions.len());
+        indices.insert(num, docs.sessions.len());
         docs.sessions.push(SessionDoc {
             num,
             key: from_json(&r.get::<_, String>(1)?)?,
@@ -239,31 +247,32 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
         });
         Ok(())
     })?;
+
     let mut sessions = docs.sessions;
-    let mut with = |num: u64, act: &mut dyn FnMut(&mut SessionDoc)| {
-        at.get(&SessionNum(num)).and_then(|at| sessions.get_mut(*at)).map(act);
+    let mut change_session = |num: u64, change: &mut dyn FnMut(&mut SessionDoc)| {
+        indices.get(&SessionNum(num)).and_then(|index| sessions.get_mut(*index)).map(change);
     };
-    each(db, "SELECT session, filter, body FROM subscription", |r| {
+    for_each_row(db, "SELECT session, filter, body FROM subscription", |r| {
         let (filter, subscription): (Arc<str>, StoredSubscription) = (r.get(1)?, from_blob(&r.get::<_, Vec<u8>>(2)?)?);
-        with(r.get(0)?, &mut |session| session.subscriptions.push((filter.clone(), subscription.clone())));
+        change_session(r.get(0)?, &mut |session| session.subscriptions.push((filter.clone(), subscription.clone())));
         Ok(())
     })?;
-    each(db, "SELECT session, id FROM received", |r| {
+    for_each_row(db, "SELECT session, id FROM received", |r| {
         let id = r.get(1)?;
-        with(r.get(0)?, &mut |session| session.received.push(id));
+        change_session(r.get(0)?, &mut |session| session.received.push(id));
         Ok(())
     })?;
     let mut messages = HashMap::new();
-    each(db, "SELECT num, body FROM message", |r| {
+    for_each_row(db, "SELECT num, body FROM message", |r| {
         messages.insert(r.get::<_, u64>(0)?, Arc::new(from_blob::<StoredMessage>(&r.get::<_, Vec<u8>>(1)?)?));
         Ok(())
     })?;
-    each(db, "SELECT session, message, held, recipient FROM queued ORDER BY session, message", |r| {
+    for_each_row(db, "SELECT session, message, held, recipient FROM queued ORDER BY session, message", |r| {
         let num: u64 = r.get(1)?;
         let Some(message) = messages.get(&num).cloned() else { return Ok(()) };
         let recipient = from_blob(&r.get::<_, Vec<u8>>(3)?)?;
         let queued = QueuedDoc { num: MessageNum(num), message, recipient, held: r.get(2)? };
-        with(r.get(0)?, &mut |session| session.queue.push(queued.clone()));
+        change_session(r.get(0)?, &mut |session| session.queue.push(queued.clone()));
         Ok(())
     })?;
     docs.sessions = sessions;

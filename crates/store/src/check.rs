@@ -5,11 +5,12 @@ use std::path::Path;
 use super::{Error, decide, lock::Lock, schema};
 use switchbox_journal::{inspect, segment::Segment};
 
-/// What is in each file.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
+    /// The content of each file.
     pub lines: Vec<String>,
-    /// What is wrong; empty if all is well.
+    /// The problems; empty if a host can start on the store.
     pub problems: Vec<String>,
 }
 
@@ -17,12 +18,12 @@ pub struct Checked {
 pub fn check(data: &Path) -> Result<Checked, Error> {
     let _lock = Lock::take(data)?;
     let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
-    let found = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
-    checked.lines.extend(found.segments.iter().map(describe));
-    if let Some(path) = &found.unbegun {
+    let inspection = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
+    checked.lines.extend(inspection.segments.iter().map(describe));
+    if let Some(path) = &inspection.unbegun {
         checked.lines.push(format!("{}: just begun, without a row", path.display()));
     }
-    if let Some(torn) = &found.torn {
+    if let Some(torn) = &inspection.torn {
         checked.lines.push(format!(
             "{}: {} bytes from byte {} on are of a write that never ended; the next start cuts them off and keeps them aside",
             torn.path.display(),
@@ -30,7 +31,7 @@ pub fn check(data: &Path) -> Result<Checked, Error> {
             torn.offset
         ));
     }
-    for (path, run) in found.damage.iter().flat_map(|damage| &damage.after) {
+    for (path, run) in inspection.damage.iter().flat_map(|damage| &damage.after) {
         let rows = format!("rows {} to {}", run.first_row, run.last_row);
         checked.lines.push(format!(
             "{}: {rows} are whole after the damage, bytes {} to {}",

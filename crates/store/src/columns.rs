@@ -8,7 +8,6 @@ use super::{
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, PluginName, RegistryName};
 
-/// 0 where it was never written.
 // Keys of `meta`.
 pub(super) const APPLIED: &str = "applied";
 pub(super) const LOW_WATER: &str = "low_water";
@@ -17,11 +16,13 @@ pub(super) const LAST_REVISION: &str = "last_revision";
 pub(super) const QUEUE_LIMIT: &str = "queue_limit";
 pub(super) const LAST_DEAD_LETTER: &str = "last_dead_letter";
 
+/// Runs the statement, which stays prepared.
 pub(super) fn execute(tx: &Transaction<'_>, statement: &str, values: impl rusqlite::Params) -> Result<(), Error> {
     tx.prepare_cached(statement)?.execute(values)?;
     Ok(())
 }
 
+/// A number of the table `meta`; 0 if it was never written.
 pub(super) fn meta(db: &Connection, key: &str) -> Result<u64, Error> {
     Ok(db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional()?.unwrap_or(0))
 }
@@ -31,7 +32,7 @@ pub(super) fn set_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<()
     Ok(())
 }
 
-/// Never lowers it.
+/// As [`set_meta`], but never lowers the number.
 pub(super) fn raise_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<(), Error> {
     tx.prepare_cached(
         "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
@@ -40,11 +41,12 @@ pub(super) fn raise_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<
     Ok(())
 }
 
-pub(super) fn call(body: &[u8]) -> Result<CallRecord, Error> {
+pub(super) fn decode_call(body: &[u8]) -> Result<CallRecord, Error> {
     postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a method call cannot be read: {e}")))
 }
 
-pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+/// The content of a text column.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|e| Error::Sqlite(e.to_string()))
 }
 
@@ -57,7 +59,8 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite:
     parsed(text, |t| serde_json::from_str(t).map_err(|e| e.to_string()))
 }
 
-pub(super) fn blob<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+/// The content of a column `body`.
+pub(super) fn to_blob<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     postcard::to_stdvec(value).map_err(|e| Error::Sqlite(e.to_string()))
 }
 
@@ -67,7 +70,8 @@ pub(super) fn from_blob<T: serde::de::DeserializeOwned>(body: &[u8]) -> rusqlite
     postcard::from_bytes(body).map_err(failed)
 }
 
-pub(super) fn each(
+/// Runs the statement, which takes no parameters, and calls `take` for each row.
+pub(super) fn for_each_row(
     db: &Connection,
     statement: &str,
     mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
@@ -110,6 +114,6 @@ pub(super) fn state_version(r: &rusqlite::Row<'_>) -> rusqlite::Result<StateVers
     })
 }
 
-pub(super) fn dead_letter(body: &[u8]) -> Result<DeadLetter, Error> {
+pub(super) fn decode_dead_letter(body: &[u8]) -> Result<DeadLetter, Error> {
     postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a dead letter cannot be read: {e}")))
 }

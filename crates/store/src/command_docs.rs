@@ -7,7 +7,7 @@ use switchbox_model::{CommandStatus, DeviceNum, Property, cause::Cause};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandDoc {
     pub device: DeviceNum,
-    /// Its number among the device's commands.
+    /// The command's number among those of its device.
     pub num: u64,
     pub id: String,
     pub subfolder: String,
@@ -15,21 +15,21 @@ pub struct CommandDoc {
     /// User properties, as an event has them.
     pub properties: Vec<Property>,
     pub ttl_ms: u64,
-    /// Its deadline. `None` when the command ends with the connection that it was sent on.
+    /// The command's deadline. `None` when the command ends with the connection that it was sent on.
     pub expires_ms: Option<u64>,
     /// The status that it gets at its deadline. `None` = `Expired`.
     pub status_at_deadline: Option<CommandStatus>,
     pub status: CommandStatus,
     pub created_ms: u64,
-    /// When it was first sent.
+    /// When the command was first sent.
     pub sent_ms: Option<u64>,
-    /// When it got its final status.
+    /// When the command got its final status.
     pub settled_ms: Option<u64>,
     pub cause: Cause,
 }
 
 impl CommandDoc {
-    /// When it got its current status.
+    /// When the command got its current status.
     #[must_use]
     pub fn changed_ms(&self) -> u64 {
         self.settled_ms.or(self.sent_ms).unwrap_or(self.created_ms)

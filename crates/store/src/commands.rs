@@ -28,7 +28,7 @@ pub(super) fn write(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
         c.id,
         c.subfolder,
         c.payload.as_ref(),
-        (!c.properties.is_empty()).then(|| columns::json(&c.properties)).transpose()?,
+        (!c.properties.is_empty()).then(|| columns::to_json(&c.properties)).transpose()?,
         c.ttl_ms,
         c.expires_ms.map(sql_ms),
         c.status_at_deadline.map(CommandStatus::as_str),
@@ -36,7 +36,7 @@ pub(super) fn write(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
         c.created_ms,
         c.sent_ms,
         c.settled_ms,
-        columns::json(&c.cause)?
+        columns::to_json(&c.cause)?
     ])?;
     Ok(())
 }
@@ -57,6 +57,7 @@ pub(super) fn write_sent(tx: &Transaction<'_>, device: DeviceNum, num: u64, time
     Ok(())
 }
 
+/// The device may have been sent any of its commands up to this number.
 pub(super) fn write_in_doubt(tx: &Transaction<'_>, device: DeviceNum, upto: u64) -> Result<(), Error> {
     tx.prepare_cached("UPDATE device SET commands_in_doubt = ?2 WHERE num = ?1")?.execute(params![device.0, upto])?;
     Ok(())
@@ -99,9 +100,9 @@ pub(super) fn forget_old(tx: &Transaction<'_>, device: DeviceNum) -> Result<(), 
     Ok(())
 }
 
-/// Which commands are open, of every device that ever had one.
+/// Loads which commands are open, of every device that ever had one.
 pub(super) fn load(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
-    columns::each(db, "SELECT device, num, settled_ms IS NULL FROM command ORDER BY device, num", |r| {
+    columns::for_each_row(db, "SELECT device, num, settled_ms IS NULL FROM command ORDER BY device, num", |r| {
         loaded.commands.entry(DeviceNum(r.get(0)?)).or_default().load(r.get(1)?, r.get(2)?);
         Ok(())
     })
@@ -134,7 +135,7 @@ fn status(text: &str) -> Result<CommandStatus, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 
-/// Newest first: at most `limit`, and no more once their payloads are larger than a page, so that the last of them shows that
+/// The device's commands, newest first: at most `limit`, and no more once their payloads are larger than a page, so that the last of them shows that
 /// there are more.
 pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -> Result<Vec<CommandDoc>, Error> {
     let mut statement = db.prepare_cached(&format!(
@@ -153,14 +154,14 @@ pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -
     Ok(found)
 }
 
-/// `device`: `None` for any device.
+/// The command with this id. `device`: `None` for any device.
 pub(super) fn find(db: &Connection, device: Option<DeviceNum>, id: &str) -> Result<Option<CommandDoc>, Error> {
     let mut statement =
         db.prepare_cached(&format!("SELECT {COLUMNS} FROM command WHERE id = ?1 AND (?2 IS NULL OR device = ?2)"))?;
     Ok(statement.query_row(params![id, device.map(|device| device.0)], command).optional()?)
 }
 
-/// Open ones after `after` in their order: at most `limit`, and not many more bytes than may be read at once.
+/// Open commands behind the number `after`, in their order: at most `limit`, and not many more bytes than may be read at once.
 pub(super) fn queued(db: &Connection, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM command WHERE device = ?1 AND num > ?2 AND settled_ms IS NULL ORDER BY num LIMIT ?3"
@@ -185,7 +186,7 @@ fn in_doubt(db: &Connection, device: DeviceNum) -> Result<u64, Error> {
     Ok(statement.query_row([device.0], |r| r.get(0)).optional()?.unwrap_or(0))
 }
 
-/// Open ones of a device after `after`, without their payloads.
+/// Open commands of a device behind the number `after`, without their payloads.
 pub(super) fn open(db: &Connection, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
     let mut statement = db.prepare_cached(
         "SELECT device, num, id, verdict FROM command WHERE device = ?1 AND num > ?2 AND settled_ms IS NULL
@@ -195,9 +196,9 @@ pub(super) fn open(db: &Connection, device: DeviceNum, after: u64, limit: usize)
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Open ones whose time is over. `left`: also those that were only for a connection that a stopped host had.
-pub(super) fn due(db: &Connection, now_ms: u64, left: bool, limit: usize) -> Result<Vec<DueCommand>, Error> {
-    let mut statement = db.prepare_cached(if left {
+/// Open commands whose deadline has passed. `with_orphaned`: also those that end with their connection, which a stopped host had.
+pub(super) fn due(db: &Connection, now_ms: u64, with_orphaned: bool, limit: usize) -> Result<Vec<DueCommand>, Error> {
+    let mut statement = db.prepare_cached(if with_orphaned {
         "SELECT device, num, id, verdict FROM command
          WHERE settled_ms IS NULL AND (expires_ms IS NULL OR expires_ms <= ?1) LIMIT ?2"
     } else {
@@ -213,7 +214,7 @@ fn due_command(r: &Row<'_>) -> rusqlite::Result<DueCommand> {
     Ok(DueCommand { device: DeviceNum(r.get(0)?), num: r.get(1)?, id: r.get(2)?, status_at_deadline })
 }
 
-/// When the time of the next one is over.
+/// The next deadline of an open command.
 pub(super) fn next_due(db: &Connection) -> Result<Option<u64>, Error> {
     let least = "SELECT min(expires_ms) FROM command WHERE settled_ms IS NULL AND expires_ms IS NOT NULL";
     Ok(db.query_row(least, [], |r| r.get(0))?)

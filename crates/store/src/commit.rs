@@ -43,12 +43,6 @@ impl From<Option<CommitCallback>> for OnCommit {
     }
 }
 
-impl From<Option<Waker>> for OnCommit {
-    fn from(waker: Option<Waker>) -> Self {
-        waker.map_or(Self::Nothing, Self::Wake)
-    }
-}
-
 /// How far the journal has got: written by the writer alone, read by any thread without a lock.
 #[derive(Debug, Default)]
 pub struct CommitProgress {

@@ -1,4 +1,4 @@
-//! Dead letters on their way to `state.db`. A letter that is replaced by a newer one before it is written is not written: otherwise a
+//! Dead letters on their way to `state.db`. A dead letter that is removed before it is written is never written: otherwise a
 //! plugin that rejects all events of a device would have each event written twice and deleted once. Pure.
 
 use std::collections::BTreeMap;
@@ -8,25 +8,25 @@ use switchbox_model::DeadLetter;
 /// Changes of dead letters that are not written yet.
 #[derive(Default)]
 pub(super) struct DeadLetterFold {
-    /// By their ids.
-    pub(super) new: BTreeMap<u64, Box<DeadLetter>>,
-    /// Of letters that are written.
-    pub(super) gone: Vec<u64>,
-    /// The highest id that was given to one, also if it is gone again. `None` if there was none.
-    pub(super) last: Option<u64>,
+    /// Dead letters that are not written yet, by their ids.
+    pub(super) unwritten: BTreeMap<u64, Box<DeadLetter>>,
+    /// The ids of dead letters that are written and now removed.
+    pub(super) removed: Vec<u64>,
+    /// The highest id that a dead letter got, also if it is removed again. `None` if none was added.
+    pub(super) last_id: Option<u64>,
 }
 
 impl DeadLetterFold {
     pub(super) fn add(&mut self, dead_letter: Box<DeadLetter>) {
-        self.last = Some(dead_letter.id);
-        self.new.insert(dead_letter.id, dead_letter);
+        self.last_id = Some(dead_letter.id);
+        self.unwritten.insert(dead_letter.id, dead_letter);
     }
 
-    /// Returns false if the letter was not written yet, and need not be.
+    /// Returns false if the dead letter was not written yet and so never will be.
     pub(super) fn remove(&mut self, id: u64) -> bool {
-        let was_written = self.new.remove(&id).is_none();
+        let was_written = self.unwritten.remove(&id).is_none();
         if was_written {
-            self.gone.push(id);
+            self.removed.push(id);
         }
         was_written
     }
@@ -49,7 +49,7 @@ mod tests {
         let mut fold = DeadLetterFold::default();
         (5..=8).for_each(|id| fold.add(dead_letter(id)));
         assert_eq!([3, 5, 8].map(|id| fold.remove(id)), [true, false, false]);
-        assert_eq!(fold.new.keys().copied().collect::<Vec<_>>(), [6, 7]);
-        assert_eq!((fold.gone, fold.last), (vec![3], Some(8)), "no later letter gets the id of one that is gone");
+        assert_eq!(fold.unwritten.keys().copied().collect::<Vec<_>>(), [6, 7]);
+        assert_eq!((fold.removed, fold.last_id), (vec![3], Some(8)), "no later letter gets the id of one that is gone");
     }
 }

@@ -10,34 +10,40 @@ use switchbox_journal::{
     segment::Segment,
 };
 
-/// What is done about damage.
+/// What the operator can do about damage.
 const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` (or `switchbox serve --repair`) continues without it \
                     and moves it aside, `switchbox restore` brings a backup back (docs/operations.md)";
-/// Rows of the journal that are decoded in one go.
+/// Bytes of the journal that are decoded at once.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// What was found, and can be used.
+/// A store that can be opened.
 pub(super) struct Decided {
-    pub(super) found: Inspection,
+    /// The files of the journal.
+    pub(super) inspection: Inspection,
     /// The row up to which the documents have got.
     pub(super) applied: i64,
     /// All documents.
     pub(super) loaded: Loaded,
 }
 
+/// Reads the journal and `state.db`.
+///
+/// # Errors
+///
+/// The store cannot be opened; says why, and what to do about it.
 pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
-    let mut found = inspect::inspect(&data.join(FOLDER))?;
-    if let Some(damage) = &found.damage {
+    let mut inspection = inspect::inspect(&data.join(FOLDER))?;
+    if let Some(damage) = &inspection.damage {
         return Err(Error::Damaged(format!("{damage}; {HELP}")));
     }
-    let documents = documents_of(data)?;
-    let (start, end) = (found.start(), found.end());
+    let documents = read_documents(data)?;
+    let (start, end) = (inspection.start(), inspection.end());
     let applied = documents.applied;
     let file = |segment: Option<&Segment>| {
-        segment.map_or_else(|| found.folder.clone(), |segment| segment.path().to_owned()).display().to_string()
+        segment.map_or_else(|| inspection.folder.clone(), |segment| segment.path().to_owned()).display().to_string()
     };
     if applied > end.row {
-        let (last, used) = (file(found.segments.back()), found.segments.back().map_or(0, |last| last.used()));
+        let (last, used) = (file(inspection.segments.back()), inspection.segments.back().map_or(0, |last| last.used()));
         return Err(Error::Damaged(format!(
             "{last}: the journal ends with row {} at byte {used}, but state.db knows rows up to {applied}: the end of the journal is damaged, \
              or files of it are missing; {HELP}",
@@ -45,8 +51,8 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
         )));
     }
     if start.row > applied {
-        let first = file(found.segments.front());
-        let known = if documents.is_there { format!("knows rows up to {applied}") } else { "is missing".into() };
+        let first = file(inspection.segments.front());
+        let known = if documents.exists { format!("knows rows up to {applied}") } else { "is missing".into() };
         return Err(Error::Damaged(format!(
             "{first}: the journal begins with row {}, but state.db {known}: it is older than the journal, and what is between them (devices, \
              credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-journal` continues with \
@@ -54,35 +60,41 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
             start.row + 1
         )));
     }
-    decode(&mut found, applied)?;
-    Ok(Decided { found, applied, loaded: documents.loaded })
+    decode(&mut inspection, applied)?;
+    Ok(Decided { inspection, applied, loaded: documents.loaded })
 }
 
-/// Rows that the documents miss are replayed: they have to be readable.
-fn decode(found: &mut Inspection, applied: i64) -> Result<(), Error> {
-    let Some(files) = Files::of(std::mem::take(&mut found.segments)) else { return Ok(()) };
+/// Checks that the rows can be decoded that the documents do not contain, because they are replayed.
+fn decode(inspection: &mut Inspection, applied: i64) -> Result<(), Error> {
+    let Some(files) = Files::of(std::mem::take(&mut inspection.segments)) else { return Ok(()) };
     let mut from = applied + 1;
     loop {
         let page = files.page(from, PAGE_BYTES).map_err(|error| {
-            Error::Damaged(format!("{}: {error}; was it written by a newer switchbox? {HELP}", found.folder.display()))
+            Error::Damaged(format!(
+                "{}: {error}; was it written by a newer switchbox? {HELP}",
+                inspection.folder.display()
+            ))
         })?;
         if page.rows.is_empty() {
             break;
         }
         from = page.next;
     }
-    found.segments = files.into_segments();
+    inspection.segments = files.into_segments();
     Ok(())
 }
 
+/// The content of `state.db`.
 #[derive(Default)]
 pub(super) struct Documents {
-    pub(super) is_there: bool,
+    pub(super) exists: bool,
+    /// The row up to which the documents have got.
     pub(super) applied: i64,
     pub(super) loaded: Loaded,
 }
 
-pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
+/// Reads `state.db`, which no host may be using.
+pub(super) fn read_documents(data: &Path) -> Result<Documents, Error> {
     let Some(db) = schema::open_unchanged(data)? else { return Ok(Documents::default()) };
     let damaged = |error: Error| {
         Error::Damaged(format!(
@@ -92,5 +104,5 @@ pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
     };
     let applied = documents::applied(&db).map_err(damaged)?;
     let loaded = loading::load(&db).map_err(damaged)?;
-    Ok(Documents { is_there: true, applied, loaded })
+    Ok(Documents { exists: true, applied, loaded })
 }

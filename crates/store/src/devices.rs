@@ -6,12 +6,12 @@ use rusqlite::{Transaction, params};
 
 use super::{
     Error,
-    columns::{LAST_DEVICE, LAST_REVISION, execute, json, raise_meta},
+    columns::{LAST_DEVICE, LAST_REVISION, execute, raise_meta, to_json},
     docs::{ConfigVersion, DeviceDoc, Doc, LastSeen, StateVersion},
 };
 use switchbox_model::{DeviceNum, limits::VERSIONS_KEPT};
 
-/// What belongs to a device, beside its versions and commands.
+/// Writes a change of what belongs to a device, except its versions and commands.
 pub(super) fn write(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
     match doc {
         Doc::Device(device) => write_device(tx, device),
@@ -25,16 +25,16 @@ pub(super) fn write(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         }
         Doc::Endpoint { device, endpoint: Some(endpoint) } => {
             let statement = "INSERT OR REPLACE INTO method_endpoint (device, body) VALUES (?1, ?2)";
-            execute(tx, statement, params![device.0, json(endpoint)?])
+            execute(tx, statement, params![device.0, to_json(endpoint)?])
         }
         Doc::Endpoint { device, endpoint: None } => {
             execute(tx, "DELETE FROM method_endpoint WHERE device = ?1", [device.0])
         }
         Doc::DeviceError { device, error } => {
-            execute(tx, "UPDATE device SET error = ?2 WHERE num = ?1", params![device.0, json(error)?])
+            execute(tx, "UPDATE device SET error = ?2 WHERE num = ?1", params![device.0, to_json(error)?])
         }
         Doc::GatewayAccessed { device, access } => {
-            execute(tx, "UPDATE device SET gateway_access = ?2 WHERE num = ?1", params![device.0, json(access)?])
+            execute(tx, "UPDATE device SET gateway_access = ?2 WHERE num = ?1", params![device.0, to_json(access)?])
         }
         _ => Ok(()),
     }
@@ -50,7 +50,7 @@ fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
         device.num.0,
         device.name.registry.as_str(),
         device.name.id.as_str(),
-        json(&device.spec)?,
+        to_json(&device.spec)?,
         device.created_ms,
         device.password.as_ref().map(|hash| &hash.0),
         device.revision,
@@ -84,6 +84,7 @@ fn delete_device(tx: &Transaction<'_>, num: DeviceNum) -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes versions of one device's config, in ascending order.
 pub(super) fn write_configs<'a>(
     tx: &Transaction<'_>,
     versions: impl IntoIterator<Item = &'a Arc<ConfigVersion>>,
@@ -99,7 +100,7 @@ pub(super) fn write_configs<'a>(
             v.version,
             v.time_ms,
             v.payload.as_ref(),
-            json(&v.cause)?,
+            to_json(&v.cause)?,
             v.acknowledged_ms
         ])?;
         newest = Some((v.device, v.version));
@@ -107,6 +108,7 @@ pub(super) fn write_configs<'a>(
     forget_old(tx, "DELETE FROM config WHERE device = ?1 AND version <= ?2", newest)
 }
 
+/// Writes versions of one device's state, in ascending order.
 pub(super) fn write_states<'a>(
     tx: &Transaction<'_>,
     versions: impl IntoIterator<Item = &'a StateVersion>,
@@ -120,6 +122,7 @@ pub(super) fn write_states<'a>(
     forget_old(tx, "DELETE FROM state WHERE device = ?1 AND version <= ?2", newest)
 }
 
+/// Deletes the versions that are more than [`VERSIONS_KEPT`] older than the newest.
 fn forget_old(tx: &Transaction<'_>, statement: &str, newest: Option<(DeviceNum, u64)>) -> Result<(), Error> {
     if let Some((device, version)) = newest {
         let kept = u64::try_from(VERSIONS_KEPT).unwrap_or(u64::MAX);

@@ -15,7 +15,7 @@ use switchbox_model::{
     timer::Timer,
 };
 
-/// One change of a document.
+/// A change of a document.
 #[derive(Debug, Clone)]
 pub enum Doc {
     Registry(RegistryDoc),
@@ -38,7 +38,7 @@ pub enum Doc {
         gateway: DeviceNum,
         device: DeviceNum,
     },
-    /// What it says is new.
+    /// Replaces the device's last error.
     DeviceError {
         device: DeviceNum,
         error: DeviceError,
@@ -111,6 +111,7 @@ pub enum Doc {
     Broker(Box<BrokerChange>),
 }
 
+/// A registry.
 #[derive(Debug, Clone)]
 pub struct RegistryDoc {
     pub name: RegistryName,
@@ -118,7 +119,7 @@ pub struct RegistryDoc {
     /// By their ids.
     pub enrollments: Arc<BTreeMap<String, Enrollment>>,
     pub created_ms: u64,
-    /// It grows with each change; no two registries, devices or accounts ever have the same.
+    /// Grows with each change; no two registries, devices or accounts ever have the same.
     pub revision: u64,
 }
 
@@ -133,6 +134,7 @@ pub struct ServiceDoc {
     pub revision: u64,
 }
 
+/// A device, without its config and state.
 #[derive(Debug, Clone)]
 pub struct DeviceDoc {
     pub num: DeviceNum,
@@ -140,25 +142,26 @@ pub struct DeviceDoc {
     pub spec: DeviceSpec,
     pub password: Option<PasswordHash>,
     pub created_ms: u64,
-    /// As that of a registry. It is another one after a change of the method endpoint as well.
+    /// As that of a registry. A change of the method endpoint changes it as well.
     pub revision: u64,
 }
 
 /// When something was last received from a device and sent to it. In a change, `None` means unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LastSeen {
-    /// Its telemetry.
+    /// The device's telemetry.
     pub event_ms: Option<u64>,
-    /// Its PINGREQ.
+    /// The device's PINGREQ.
     pub heartbeat_ms: Option<u64>,
     pub config_sent_ms: Option<u64>,
-    /// Also while a newer config is not acknowledged.
+    /// When the device last acknowledged a config, also an older one than the newest.
     pub config_acknowledged_ms: Option<u64>,
-    /// The newest of its `connected` and `disconnected` events is the former.
+    /// Whether the newest of its `connected` and `disconnected` events is `connected`.
     pub connected: Option<bool>,
 }
 
 impl LastSeen {
+    /// Takes over the fields that the newer one has.
     pub fn fold(&mut self, newer: Self) {
         self.event_ms = newer.event_ms.or(self.event_ms);
         self.heartbeat_ms = newer.heartbeat_ms.or(self.heartbeat_ms);
@@ -168,7 +171,7 @@ impl LastSeen {
     }
 }
 
-/// One version of a device's config.
+/// A version of a device's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigVersion {
     pub device: DeviceNum,
@@ -179,7 +182,7 @@ pub struct ConfigVersion {
     pub acknowledged_ms: Option<u64>,
 }
 
-/// One version of a device's reported state.
+/// A version of a device's reported state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateVersion {
     pub device: DeviceNum,
@@ -188,7 +191,7 @@ pub struct StateVersion {
     pub payload: Bytes,
 }
 
-/// One key of a plugin's state. Its `value` is `None` if the key is deleted.
+/// A key of a plugin's state. `value` is `None` if the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvDoc {
     pub plugin: PluginName,
@@ -212,7 +215,7 @@ pub struct OutgoingDoc {
 pub struct TimerDoc {
     pub plugin: PluginName,
     pub timer: Timer,
-    /// The effect that set it; none for the host's own.
+    /// The effect that set it. `None` for a timer that the host itself set.
     pub by: Option<EffectKey>,
 }
 
@@ -223,7 +226,7 @@ pub struct PluginDoc {
     pub from: Seq,
 }
 
-/// A plugin that there is or was, and what of it is kept.
+/// A plugin that is or was installed, and since when it is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLifecycleDoc {
     pub plugin: PluginName,
@@ -231,7 +234,7 @@ pub struct PluginLifecycleDoc {
     pub identity: Option<Identity>,
     /// Since when the plugin is off. `None` when it is on.
     pub off_ms: Option<u64>,
-    /// Its files are gone.
+    /// The plugin's files are gone.
     pub removed: bool,
     pub rolled_back: Option<RolledBack>,
     /// The schema of its state.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{
     Error, broker,
     columns::{
-        APPLIED, LAST_DEAD_LETTER, LAST_REVISION, LOW_WATER, QUEUE_LIMIT, dead_letter, execute, json, meta, raise_meta,
-        set_meta,
+        APPLIED, LAST_DEAD_LETTER, LAST_REVISION, LOW_WATER, QUEUE_LIMIT, decode_dead_letter, execute, meta,
+        raise_meta, set_meta, to_json,
     },
     commands,
     dead_letters::DeadLetterFold,
@@ -20,7 +20,7 @@ use super::{
 };
 use switchbox_model::{CallRecord, Seq, enrollment::Enrollment, limits::CALLS_KEPT, registry::RegistrySpec};
 
-/// Writes the batch in a transaction of its own.
+/// Writes the batch in a separate transaction.
 pub(super) fn commit(db: &Connection, batch: &WriteBatch) -> Result<(), Error> {
     let tx = db.unchecked_transaction()?;
     write(&tx, batch)?;
@@ -83,6 +83,7 @@ pub(super) fn applied(db: &Connection) -> Result<i64, Error> {
     Ok(i64::try_from(meta(db, APPLIED)?).unwrap_or(0))
 }
 
+/// The highest id that a dead letter ever had.
 pub(super) fn last_dead_letter(db: &Connection) -> Result<u64, Error> {
     meta(db, LAST_DEAD_LETTER)
 }
@@ -123,7 +124,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
     }
 }
 
-/// A registry's column `spec`: the enrolments stand beside the fields of the spec.
+/// The JSON of a registry's column `spec`: the fields of the spec, and the enrolments beside them.
 #[derive(Serialize)]
 struct RegistryColumn<'a> {
     #[serde(flatten)]
@@ -137,7 +138,7 @@ fn write_registry(tx: &Transaction<'_>, registry: &RegistryDoc) -> Result<(), Er
          ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, revision = excluded.revision";
     let RegistryDoc { name, spec, enrollments, created_ms, revision } = registry;
     let column = RegistryColumn { spec, enrollments };
-    execute(tx, statement, params![name.as_str(), created_ms, json(&column)?, revision])?;
+    execute(tx, statement, params![name.as_str(), created_ms, to_json(&column)?, revision])?;
     raise_meta(tx, LAST_REVISION, *revision)
 }
 
@@ -146,25 +147,28 @@ fn write_service(tx: &Transaction<'_>, service: &ServiceDoc) -> Result<(), Error
         "INSERT OR REPLACE INTO service (name, spec, password, created_ms, revision) VALUES (?1, ?2, ?3, ?4, ?5)";
     let ServiceDoc { name, spec, password, created_ms, revision } = service;
     let password = password.as_ref().map(|hash| &hash.0);
-    execute(tx, statement, params![name.as_str(), json(spec)?, password, created_ms, revision])?;
+    execute(tx, statement, params![name.as_str(), to_json(spec)?, password, created_ms, revision])?;
     raise_meta(tx, LAST_REVISION, *revision)
 }
 
-fn write_dead_letters(tx: &Transaction<'_>, DeadLetterFold { new, gone, last }: &DeadLetterFold) -> Result<(), Error> {
-    for id in gone {
+fn write_dead_letters(
+    tx: &Transaction<'_>,
+    DeadLetterFold { unwritten, removed, last_id }: &DeadLetterFold,
+) -> Result<(), Error> {
+    for id in removed {
         let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
         let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
-        if let Some(dead_letter) = body.map(|body| dead_letter(&body)).transpose()? {
+        if let Some(dead_letter) = body.map(|body| decode_dead_letter(&body)).transpose()? {
             kept::put_event(tx, dead_letter.event)?;
         }
         tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
     }
-    for dead_letter in new.values() {
+    for dead_letter in unwritten.values() {
         let body = postcard::to_stdvec(dead_letter).map_err(|e| Error::Sqlite(e.to_string()))?;
         tx.prepare_cached("INSERT OR REPLACE INTO dead_letter (id, body) VALUES (?1, ?2)")?
             .execute(params![dead_letter.id, body])?;
     }
-    last.map_or(Ok(()), |last| set_meta(tx, LAST_DEAD_LETTER, last))
+    last_id.map_or(Ok(()), |last_id| set_meta(tx, LAST_DEAD_LETTER, last_id))
 }
 
 fn write_outgoing(tx: &Transaction<'_>, batch: &WriteBatch) -> Result<(), Error> {
@@ -180,7 +184,7 @@ fn write_outgoing(tx: &Transaction<'_>, batch: &WriteBatch) -> Result<(), Error>
     Ok(())
 }
 
-/// The newest are kept.
+/// Writes a method call, and deletes the oldest beyond [`CALLS_KEPT`].
 fn write_call(tx: &Transaction<'_>, call: &CallRecord) -> Result<(), Error> {
     let body = postcard::to_stdvec(call).map_err(|e| Error::Sqlite(e.to_string()))?;
     tx.prepare_cached("INSERT OR REPLACE INTO call (id, body) VALUES (?1, ?2)")?.execute(params![call.id, body])?;

@@ -26,15 +26,17 @@ use super::{
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
 
-/// What the rest of the host does with the store: the queue of its writer, and what waits or reads.
+/// The store, for the rest of the host: queues entries, waits for them, and reads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) append_queue: Arc<AppendQueue>,
     pub(super) reader: Arc<Reader>,
+    /// What was found for earlier trims.
     pub(super) retention_state: Arc<Mutex<Retention>>,
     /// Held by the service alone: a handle that outlives it keeps no other host out.
     pub(super) lock: Weak<Lock>,
     pub(super) space: Arc<Space>,
+    /// Bytes of the journal that are kept for history.
     pub(super) keep_bytes: u64,
 }
 
@@ -58,16 +60,16 @@ impl Handle {
         reply.await.map_err(|_| Error::Closed)?
     }
 
-    /// Waits until the documents that show all that was submitted before are on the disk. With `low_water`, also notes that all events
+    /// Waits until the documents that show all that was submitted before are on the disk. With `low_water`, also stores that all events
     /// before it are handled. A read needs no flush.
     pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
-        let (done, settled) = tokio::sync::oneshot::channel();
+        let (done, flushed) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
         let on_commit = OnCommit::Nothing;
         let barrier = QueuedEntry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
         let items = low_water.is_some().then_some(Item::Entry(barrier));
         self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
-        settled.await.map_err(|_| Error::Closed)
+        flushed.await.map_err(|_| Error::Closed)
     }
 
     /// Trims the journal: drops rows that are before `low_water`, are in the documents, and exceed the bytes to keep.
@@ -76,8 +78,8 @@ impl Handle {
         let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
         let Some(row) = row else { return Ok(()) };
         let retention_state = self.retention_state.clone();
-        let change = self.read(move |reader| retention_state.lock().before(reader, row, low_water)).await?;
-        // What is to outlive the files is written before they go.
+        let change = self.read(move |reader| retention_state.lock().change_before_trim(reader, row, low_water)).await?;
+        // Records that outlive the files are written before the files are deleted.
         let (done, kept) = tokio::sync::oneshot::channel();
         self.append_queue.push([Item::Keep { change: Box::new(change), done }]);
         kept.await.map_err(|_| Error::Closed)?;
@@ -94,7 +96,7 @@ impl Handle {
     /// Checks that the data folder is still in its place, and how much room is left. On an error the host has to stop.
     pub async fn check_space(&self) -> Result<(), Error> {
         let (lock, space) = (self.lock.clone(), self.space.clone());
-        let looked = tokio::task::spawn_blocking(move || {
+        let checked = tokio::task::spawn_blocking(move || {
             let lock = lock.upgrade().ok_or(Error::Closed)?;
             lock.check().map_err(|error| Error::Gone(error.to_string()))?;
             if let Err(error) = space.check() {
@@ -102,9 +104,10 @@ impl Handle {
             }
             Ok(())
         });
-        looked.await.map_err(|_| Error::Closed)?
+        checked.await.map_err(|_| Error::Closed)?
     }
 
+    /// Runs a blocking read on another thread.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
@@ -121,7 +124,7 @@ impl Handle {
     ) -> Result<T, Error> {
         let (done, found) = tokio::sync::oneshot::channel();
         let read: DocumentRead = Box::new(move |db| {
-            // Otherwise the caller has gone away.
+            // If the channel is closed, the caller waits no more.
             if !done.is_closed() {
                 let _ = done.send(read(db));
             }
@@ -130,12 +133,12 @@ impl Handle {
         found.await.map_err(|_| Error::Closed)?
     }
 
-    /// Rows from `from` on, about `bytes` of them. An empty page = the end.
+    /// Rows of the journal from `from` on, about `bytes` of them. The page is empty if there are none yet.
     pub async fn journal_page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
         self.read(move |reader| reader.journal_page(from, bytes)).await
     }
 
-    /// At most `rows` rows before `before`, newest first.
+    /// At most `rows` rows of the journal before `before`, newest first.
     pub async fn journal_back(&self, before: i64, rows: usize) -> Result<Vec<JournalRow>, Error> {
         self.read(move |reader| reader.journal_back(before, rows)).await
     }
@@ -167,12 +170,12 @@ impl Handle {
         self.read(move |reader| reader.row_of(seq)).await
     }
 
-    /// Newest first.
+    /// The versions of a device's config, newest first.
     pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
         self.read_latest(move |db| queries::configs(db, device, limit)).await
     }
 
-    /// Newest first.
+    /// The versions of a device's state, newest first.
     pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
         self.read_latest(move |db| queries::states(db, device, limit)).await
     }
@@ -187,11 +190,12 @@ impl Handle {
             .await
     }
 
-    /// Newest first.
+    /// Commands of a device, newest first.
     pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
         self.read_latest(move |db| commands::list(db, device, &filter)).await
     }
 
+    /// A command of the device, by its id.
     pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
         self.read_latest(move |db| commands::find(db, Some(device), &id)).await
     }
@@ -206,18 +210,19 @@ impl Handle {
         self.read_latest(move |db| commands::open(db, device, after, limit)).await
     }
 
-    /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
-    /// connection, all of which are gone.
+    /// Open commands whose deadline has passed, and the next deadline. `with_orphaned`: also those that end with their connection, of which there
+    /// is none after a start.
     pub async fn due_commands(
         &self,
         now_ms: u64,
-        left: bool,
+        with_orphaned: bool,
         limit: usize,
     ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
-        self.read_latest(move |db| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?))).await
+        self.read_latest(move |db| Ok((commands::due(db, now_ms, with_orphaned, limit)?, commands::next_due(db)?)))
+            .await
     }
 
-    /// By its id alone.
+    /// A command of any device, by its id.
     pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
         self.read_latest(move |db| commands::find(db, None, &id)).await
     }
@@ -227,16 +232,17 @@ impl Handle {
         self.read_latest(move |db| queries::call(db, &id)).await
     }
 
-    /// In order of their ids, after `after`.
+    /// Dead letters in the order of their ids, those behind the id `after`.
     pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         self.read_latest(move |db| queries::dead_letters(db, after, limit)).await
     }
 
-    /// The newest that there ever was.
+    /// The id of the newest dead letter that there ever was; 0 if there was none.
     pub async fn last_dead_letter(&self) -> Result<u64, Error> {
         self.read_latest(documents::last_dead_letter).await
     }
 
+    /// Returns `None` if there is no dead letter of that id.
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
         self.read_latest(move |db| queries::dead_letter(db, id)).await
     }

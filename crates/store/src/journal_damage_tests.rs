@@ -93,7 +93,7 @@ fn judge(data: &Path, written: &[TestRecord], originals: &BTreeMap<PathBuf, Vec<
         Err(Error::OtherVersion { .. }) => true,
         Err(error) => panic!("{what}: {error}"),
         Ok(decided) => {
-            let end = decided.found.end().row;
+            let end = decided.inspection.end().row;
             let whole = |record: &&TestRecord| {
                 record.acknowledged
                     && before[&record.path].get(record.bytes.clone())

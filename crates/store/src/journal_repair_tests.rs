@@ -29,7 +29,7 @@ fn repaired(data: &Path, without_journal: bool) -> (Vec<i64>, String) {
     for (path, bytes) in damaged.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "log")) {
         assert!(kept.contains(bytes), "{} is gone", path.display());
     }
-    let files = Files::of(decided.found.segments).unwrap();
+    let files = Files::of(decided.inspection.segments).unwrap();
     let (mut rows, mut from) = (Vec::new(), 0);
     loop {
         let page = files.page(from, 1_000).unwrap();
@@ -124,7 +124,7 @@ fn without_its_journal_the_store_continues_with_its_documents() {
     assert!(error.contains("--without-journal"), "{error}");
     let done = repair::repair(data.path(), true).unwrap();
     assert!(done.lines[0].contains("begins anew after row 3"), "{:?}", done.lines);
-    assert_eq!(decide(data.path()).unwrap().found.end().row, 3);
+    assert_eq!(decide(data.path()).unwrap().inspection.end().row, 3);
 }
 
 #[test]
@@ -137,5 +137,5 @@ fn documents_that_cannot_be_read_are_made_anew_from_a_whole_journal() {
     let done = repair::repair(data.path(), false).unwrap();
     assert!(done.lines[0].contains("makes it anew"), "{:?}", done.lines);
     let decided = decide(data.path()).unwrap();
-    assert_eq!((decided.applied, decided.found.end().row), (0, ROWS));
+    assert_eq!((decided.applied, decided.inspection.end().row), (0, ROWS));
 }

@@ -11,12 +11,12 @@ use switchbox_model::{EffectKey, Event, Handled, Seq};
 pub struct KeptRecord {
     pub event: Option<Event>,
     pub handled: Option<Handled>,
-    /// The effect that caused the event. It has a column of its own: an event may be kept twice, and only one of the two has it.
+    /// The effect that caused the event. It has a separate column: an event may be kept twice, and only one of the two has it.
     #[serde(skip)]
     pub by: Option<EffectKey>,
 }
 
-/// What is to be written before the files go.
+/// What is written before files of the journal are deleted.
 #[derive(Debug, Default)]
 pub(super) struct KeptChange {
     pub(super) keep: Vec<(KeptRecord, KeepReason)>,
@@ -26,11 +26,12 @@ pub(super) struct KeptChange {
     pub(super) claimed: Vec<Seq>,
 }
 
+/// Why a record is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeepReason {
     /// A document refers to it.
     Referenced,
-    /// Something happened in it; the oldest make room.
+    /// The execution has effects or log lines, failed, was tried again or took long. The oldest of these are deleted if there are too many.
     Interesting,
 }
 
@@ -54,6 +55,7 @@ pub(super) fn write(db: &Connection, change: &KeptChange, bytes: u64) -> Result<
     Ok(tx.commit()?)
 }
 
+/// Inserts a record, or completes the one that exists.
 fn put(db: &Connection, kept: &KeptRecord, why: KeepReason) -> Result<(), Error> {
     let key = match (&kept.handled, &kept.event) {
         (Some(handled), _) => (handled.seq.0, handled.plugin.as_str(), handled.attempt),
@@ -62,7 +64,7 @@ fn put(db: &Connection, kept: &KeptRecord, why: KeepReason) -> Result<(), Error>
     };
     let by = kept.by.as_ref().map(ToString::to_string);
     let body = postcard::to_stdvec(kept).map_err(|e| Error::Sqlite(e.to_string()))?;
-    // Once with its event and once without: with it.
+    // If the record exists already, the larger one stays: it has the event.
     db.prepare_cached(
         "INSERT INTO kept (seq, plugin, attempt, referenced, size, body, came_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (seq, plugin, attempt) DO UPDATE SET
@@ -75,12 +77,12 @@ fn put(db: &Connection, kept: &KeptRecord, why: KeepReason) -> Result<(), Error>
     Ok(())
 }
 
-/// The event of a dead letter that is removed: a document may refer to it if the dead letter was redriven.
+/// Keeps the event of a dead letter that is removed: a document may refer to it if the dead letter was redriven.
 pub(super) fn put_event(db: &Connection, event: Event) -> Result<(), Error> {
     put(db, &KeptRecord { event: Some(event), ..KeptRecord::default() }, KeepReason::Interesting)
 }
 
-/// Of the columns `body` and `came_of`.
+/// Decodes the columns `body` and `came_of`.
 pub(super) fn read(body: &[u8], by: Option<&str>) -> Result<KeptRecord, Error> {
     let kept: KeptRecord =
         postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a kept execution cannot be read: {e}")))?;
@@ -119,7 +121,7 @@ mod tests {
         let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, KeepReason::Interesting)).into();
         write(&db, &KeptChange { keep, ..KeptChange::default() }, 10_000).unwrap();
         let mut found = Vec::new();
-        columns::each(&db, "SELECT body, came_of FROM kept ORDER BY seq", |r| {
+        columns::for_each_row(&db, "SELECT body, came_of FROM kept ORDER BY seq", |r| {
             let (body, by): (Vec<u8>, Option<String>) = (r.get(0)?, r.get(1)?);
             found.push(read(&body, by.as_deref()).unwrap().by);
             Ok(())
@@ -130,7 +132,7 @@ mod tests {
 
     fn seqs(db: &Connection) -> Vec<u64> {
         let mut found = Vec::new();
-        columns::each(db, "SELECT seq FROM kept ORDER BY num", |r| {
+        columns::for_each_row(db, "SELECT seq FROM kept ORDER BY num", |r| {
             found.push(r.get(0)?);
             Ok(())
         })

@@ -32,10 +32,10 @@ pub struct Loaded {
     pub timers: Vec<TimerDoc>,
     pub plugins: Vec<PluginDoc>,
     pub lifecycles: Vec<PluginLifecycleDoc>,
-    /// Of every device that ever had commands.
+    /// The open commands of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
-    /// What last went wrong with each device.
+    /// The last error of each device.
     pub errors: Vec<(DeviceNum, DeviceError)>,
     /// The gateway over which something was last received from each device.
     pub gateway_accesses: Vec<(DeviceNum, GatewayAccess)>,
@@ -43,9 +43,11 @@ pub struct Loaded {
     pub outgoing: Vec<OutgoingDoc>,
     /// In order of their ids.
     pub dead_letters: Vec<(PluginName, u64)>,
+    /// The highest id that a dead letter ever had.
     pub last_dead_letter: u64,
+    /// The highest number that a device ever had.
     pub last_device: u64,
-    /// The newest revision of a registry, a device or an account, of those that are gone too.
+    /// The highest revision that a registry, a device or an account ever had.
     pub last_revision: u64,
     /// How many commands may wait for a device; 0 in a new store.
     pub queue_limit: u64,

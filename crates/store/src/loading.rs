@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::{
     Error, broker,
     columns::{
-        LAST_DEAD_LETTER, LAST_DEVICE, LAST_REVISION, LOW_WATER, QUEUE_LIMIT, config_version, dead_letter, each,
-        from_json, meta, parsed, plugin_name, registry_name, state_version,
+        LAST_DEAD_LETTER, LAST_DEVICE, LAST_REVISION, LOW_WATER, QUEUE_LIMIT, config_version, decode_dead_letter,
+        for_each_row, from_json, meta, parsed, plugin_name, registry_name, state_version,
     },
     commands,
     docs::{DeviceDoc, KvDoc, LastSeen, OutgoingDoc, PluginDoc, RegistryDoc, ServiceDoc},
@@ -32,12 +32,12 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         lifecycles: plugins::load(db)?,
         ..Loaded::default()
     };
-    registries_and_services(db, &mut loaded)?;
-    devices(db, &mut loaded)?;
-    newest_versions(db, &mut loaded)?;
-    of_plugins(db, &mut loaded)?;
+    load_registries_and_services(db, &mut loaded)?;
+    load_devices(db, &mut loaded)?;
+    load_newest_versions(db, &mut loaded)?;
+    load_plugins(db, &mut loaded)?;
     commands::load(db, &mut loaded)?;
-    outgoing(db, &mut loaded)?;
+    load_outgoing(db, &mut loaded)?;
     Ok(loaded)
 }
 
@@ -49,8 +49,8 @@ struct Enrollments {
 }
 
 /// Registries, and the accounts of programs.
-fn registries_and_services(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
-    each(db, "SELECT name, spec, created_ms, revision FROM registry", |r| {
+fn load_registries_and_services(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    for_each_row(db, "SELECT name, spec, created_ms, revision FROM registry", |r| {
         let name = registry_name(&r.get::<_, String>(0)?)?;
         let text = r.get::<_, String>(1)?;
         let spec = from_json(&text)?;
@@ -59,7 +59,7 @@ fn registries_and_services(db: &Connection, loaded: &mut Loaded) -> Result<(), E
         loaded.registries.push(RegistryDoc { name, spec, enrollments: enrollments.into(), created_ms, revision });
         Ok(())
     })?;
-    each(db, "SELECT name, spec, password, created_ms, revision FROM service", |r| {
+    for_each_row(db, "SELECT name, spec, password, created_ms, revision FROM service", |r| {
         loaded.services.push(Arc::new(ServiceDoc {
             name: parsed(&r.get::<_, String>(0)?, |t| ServiceName::new(t).map_err(|e| e.to_string()))?,
             spec: from_json(&r.get::<_, String>(1)?)?,
@@ -72,18 +72,18 @@ fn registries_and_services(db: &Connection, loaded: &mut Loaded) -> Result<(), E
 }
 
 /// Devices, which gateways they are bound to, and where their methods are called.
-fn devices(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
-    each(db, "SELECT gateway, device FROM binding", |r| {
+fn load_devices(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    for_each_row(db, "SELECT gateway, device FROM binding", |r| {
         loaded.bindings.push((DeviceNum(r.get(0)?), DeviceNum(r.get(1)?)));
         Ok(())
     })?;
-    each(db, "SELECT device, body FROM method_endpoint", |r| {
+    for_each_row(db, "SELECT device, body FROM method_endpoint", |r| {
         loaded.endpoints.push((DeviceNum(r.get(0)?), from_json(&r.get::<_, String>(1)?)?));
         Ok(())
     })?;
     let devices = "SELECT num, registry, id, spec, created_ms, seen_ms, password, heartbeat_ms, config_sent_ms,
         config_acknowledged_ms, connected, error, gateway_access, revision FROM device ORDER BY num";
-    each(db, devices, |r| {
+    for_each_row(db, devices, |r| {
         let device = DeviceDoc {
             num: DeviceNum(r.get(0)?),
             name: DeviceName {
@@ -114,8 +114,8 @@ fn devices(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
 }
 
 /// The newest config and the newest state of each device.
-fn newest_versions(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
-    each(
+fn load_newest_versions(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    for_each_row(
         db,
         "SELECT c.* FROM config c JOIN (SELECT device, max(version) v FROM config GROUP BY device) n ON c.device = n.device AND c.version = n.v",
         |r| {
@@ -123,7 +123,7 @@ fn newest_versions(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
             Ok(())
         },
     )?;
-    each(
+    for_each_row(
         db,
         "SELECT s.* FROM state s JOIN (SELECT device, max(version) v FROM state GROUP BY device) n ON s.device = n.device AND s.version = n.v",
         |r| {
@@ -133,9 +133,9 @@ fn newest_versions(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
     )
 }
 
-/// Which plugins there are, what they keep, and the numbers of their dead letters.
-fn of_plugins(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
-    each(db, "SELECT plugin, key, value, revision FROM kv", |r| {
+/// The plugins, their state, and the numbers of their dead letters.
+fn load_plugins(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    for_each_row(db, "SELECT plugin, key, value, revision FROM kv", |r| {
         loaded.kv.push(KvDoc {
             plugin: plugin_name(&r.get::<_, String>(0)?)?,
             key: r.get(1)?,
@@ -144,21 +144,21 @@ fn of_plugins(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
         });
         Ok(())
     })?;
-    each(db, "SELECT body FROM dead_letter ORDER BY id", |r| {
-        if let Ok(dead_letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
+    for_each_row(db, "SELECT body FROM dead_letter ORDER BY id", |r| {
+        if let Ok(dead_letter) = decode_dead_letter(&r.get::<_, Vec<u8>>(0)?) {
             loaded.dead_letters.push((dead_letter.plugin, dead_letter.id));
         }
         Ok(())
     })?;
-    each(db, "SELECT name, from_seq FROM plugin", |r| {
+    for_each_row(db, "SELECT name, from_seq FROM plugin", |r| {
         loaded.plugins.push(PluginDoc { plugin: plugin_name(&r.get::<_, String>(0)?)?, from: Seq(r.get(1)?) });
         Ok(())
     })
 }
 
-/// Messages of plugins that are not settled as published.
-fn outgoing(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
-    each(db, "SELECT id, topic, payload, qos, retain FROM outgoing ORDER BY num", |r| {
+/// Messages of plugins that are not known to have been given to their subscribers.
+fn load_outgoing(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    for_each_row(db, "SELECT id, topic, payload, qos, retain FROM outgoing ORDER BY num", |r| {
         loaded.outgoing.push(OutgoingDoc {
             id: r.get(0)?,
             topic: r.get(1)?,

@@ -27,17 +27,19 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Changes that are written without waiting for more.
 const GATHER_DOCS: usize = 20_000;
 
+/// What the thread does next.
 pub(super) enum MaterialiserRequest {
-    /// The documents of the journal up to and including this row.
+    /// Write the changes that the rows up to and including this one make.
     Docs { row: i64, docs: Vec<Doc> },
-    /// Write this, then call back.
+    /// Write the kept records, then send `done`.
     Keep { change: Box<KeptChange>, done: tokio::sync::oneshot::Sender<()> },
-    /// Read what came before it.
+    /// Read the documents with all that was requested before.
     Read(DocumentRead),
-    /// Commit what there is, then call back.
+    /// Commit all changes, then send `done`. `low_water`: all events before it are handled.
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
 
+/// The thread: runs until the writer ends. `fatal` is called if `state.db` cannot be written.
 pub(super) fn run(
     db: Connection,
     journal: &Files,
@@ -48,7 +50,7 @@ pub(super) fn run(
     let mut pending = PendingDocuments::new(&db, journal);
     let mut pauses = false;
     loop {
-        let done = match next(work, pending.since(), pauses) {
+        let result = match next(work, pending.since(), pauses) {
             Ok(request) => {
                 pauses = matches!(request, MaterialiserRequest::Docs { .. });
                 serve(&db, &mut pending, request, keep_executions_bytes)
@@ -56,7 +58,7 @@ pub(super) fn run(
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        if let Err(error) = done.and_then(|()| commit_if_due(&mut pending)) {
+        if let Err(error) = result.and_then(|()| commit_if_due(&mut pending)) {
             return fatal(&error);
         }
     }
@@ -69,7 +71,8 @@ pub(super) fn run(
     }
 }
 
-/// Takes what is queued; otherwise waits, after [`PAUSE`] if `pauses`.
+/// Takes the next request. If none is queued, waits for one, after [`PAUSE`] if `pauses`; no longer than until the changes that have waited
+/// since `since` are due.
 fn next(
     work: &Receiver<MaterialiserRequest>,
     since: Option<Instant>,
@@ -93,7 +96,7 @@ fn serve(
         MaterialiserRequest::Docs { row, docs } => pending.add(row, docs),
         MaterialiserRequest::Read(read) => pending.read(read)?,
         MaterialiserRequest::Keep { change, done } => {
-            // It has a transaction of its own.
+            // The kept records are written in a separate transaction.
             pending.commit(None)?;
             kept::write(db, &change, keep_executions_bytes)?;
             let _ = done.send(());
@@ -107,8 +110,8 @@ fn serve(
 }
 
 fn commit_if_due(pending: &mut PendingDocuments<'_>) -> Result<(), Error> {
-    let due = pending.since().is_some_and(|since| since.elapsed() >= GATHER) || pending.changes() >= GATHER_DOCS;
-    if due { pending.commit(None) } else { Ok(()) }
+    let is_due = pending.since().is_some_and(|since| since.elapsed() >= GATHER) || pending.changes() >= GATHER_DOCS;
+    if is_due { pending.commit(None) } else { Ok(()) }
 }
 
 #[cfg(test)]

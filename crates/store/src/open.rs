@@ -28,7 +28,7 @@ use switchbox_support::threads;
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
-/// Bytes of the journal that are replayed in one go.
+/// Bytes of the journal that are replayed at once.
 const REPLAY_BYTES: usize = 8 * 1024 * 1024;
 
 /// A store that was opened but does not write yet.
@@ -52,24 +52,24 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     let problem =
         |e: &dyn std::fmt::Display| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
     private::make_folder(folder).map_err(|e| problem(&e))?;
-    if private::is_open(folder).map_err(|e| problem(&e))? {
+    if private::is_readable_by_others(folder).map_err(|e| problem(&e))? {
         let data = folder.display();
         tracing::warn!(%data, "other users of this machine can read the data folder; `chmod 700` prevents this");
     }
     let mut lock = Lock::take(folder)?;
-    let Decided { found, applied, loaded } = decide(folder)?;
+    let Decided { inspection, applied, loaded } = decide(folder)?;
     // Nothing was changed so far.
     let space = Arc::new(Space::new(folder, options.reserve_bytes, options.warn_free_bytes));
     space.release_reserve().map_err(|e| problem(&e))?;
     lock.make_file()?;
-    if let Some(torn) = &found.torn {
+    if let Some(torn) = &inspection.torn {
         let aside = quarantine::keep_torn(folder, torn).map_err(|e| problem(&e))?;
         tracing::warn!(
             file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
             "the last write of the journal was incomplete and never acknowledged; it is cut off, and its bytes are kept in `damaged`"
         );
     }
-    let journal = Journal::resume(found)?;
+    let journal = Journal::resume(inspection)?;
     let state = schema::open_writer(folder)?;
     let end = journal.files().end();
     let reader = Arc::new(Reader::open(folder, journal.files().clone())?);
@@ -78,7 +78,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
 }
 
 impl Opened {
-    /// The handle works once the service has started; what is submitted before waits.
+    /// A handle to the store. Entries that are submitted before [`Opened::start`] wait until then.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
@@ -115,7 +115,7 @@ impl Opened {
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
             commit_histogram: self.options.commit_time.clone(),
-            docs_before: 0,
+            last_doc_count: 0,
             unsent: None,
             record: Vec::new(),
             failed: None,
@@ -129,7 +129,7 @@ impl Opened {
         Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], lock: self.lock })
     }
 
-    /// Replays into the machine what the documents miss, and makes them whole. `loaded` is up to date afterwards.
+    /// Applies the rows of the journal that the documents do not contain, and writes the documents. `loaded` is up to date afterwards.
     pub fn replay(&mut self, machine: &mut impl Machine) -> Result<(), Error> {
         let applied = self.applied;
         let mut from = applied + 1;
@@ -138,13 +138,13 @@ impl Opened {
             if rows.is_empty() {
                 break;
             }
-            let mut gathered = WriteBatch { row: next - 1, ..WriteBatch::default() };
+            let mut batch = WriteBatch { row: next - 1, ..WriteBatch::default() };
             for entry in rows.into_iter().flat_map(|row| row.entries) {
                 let mut docs: Vec<Doc> = Vec::new();
                 machine.apply(entry, &mut docs);
-                docs.into_iter().for_each(|doc| gathered.add(doc));
+                docs.into_iter().for_each(|doc| batch.add(doc));
             }
-            documents::commit(&self.state, &gathered)?;
+            documents::commit(&self.state, &batch)?;
             from = next;
         }
         if from > applied + 1 {

@@ -14,16 +14,17 @@ use super::{Error, docs::Doc, documents, queries::DocumentRead, write_batch::Wri
 use switchbox_journal::Files;
 use switchbox_model::Seq;
 
+/// The changes that are not committed yet.
 pub(super) struct PendingDocuments<'a> {
     db: &'a Connection,
     journal: &'a Files,
-    /// Gathered, not written yet.
+    /// Changes that are not written yet.
     batch: WriteBatch,
-    /// Has what is in `written`.
+    /// The open transaction; it contains the changes of `written`. `None` if nothing is written.
     transaction: Option<Transaction<'a>>,
-    /// Kept until the commit, to write it again if SQLite rolls the transaction back.
+    /// The changes in the transaction, to write them again if SQLite rolls it back.
     written: Vec<WriteBatch>,
-    /// How many changes these have.
+    /// How many changes `written` has.
     written_changes: usize,
     /// When the first of the changes came.
     since: Option<Instant>,
@@ -52,15 +53,15 @@ impl<'a> PendingDocuments<'a> {
         self.batch.changes + self.written_changes
     }
 
-    /// Runs the read. It sees all changes, and commits none. What the read fails with is its caller's.
+    /// Runs the read. It sees all changes, and commits none. An error of the read itself goes to its caller.
     pub(super) fn read(&mut self, read: DocumentRead) -> Result<(), Error> {
         self.write()?;
-        // A panic is the caller's too: it gets the error that the store is closed.
+        // After a panic of the read its caller gets the error that the store is closed.
         let _ = catch_unwind(AssertUnwindSafe(|| read(self.db)));
         self.restore()
     }
 
-    /// Writes what was gathered into the transaction, which is begun if there is none.
+    /// Writes the changes of `batch` into the transaction.
     fn write(&mut self) -> Result<(), Error> {
         if self.batch.row == 0 {
             return Ok(());
@@ -72,6 +73,7 @@ impl<'a> PendingDocuments<'a> {
         Ok(())
     }
 
+    /// The open transaction, or a new one.
     fn begin(&mut self) -> Result<&Transaction<'a>, Error> {
         let transaction = match self.transaction.take() {
             Some(transaction) => transaction,

@@ -9,7 +9,7 @@ use super::Error;
 /// How much of the queue a caller may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueShare {
-    /// All of it: for callers that are few, or that use little.
+    /// The whole queue: for callers that are few, or that use little.
     Whole,
     /// A small part, which all such callers share: for callers that may be many or send much, so that others do not wait for them.
     Bounded,

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
-    columns::{each, from_json, json, meta, plugin_name, set_meta},
+    columns::{for_each_row, from_json, meta, plugin_name, set_meta, to_json},
     docs::PluginLifecycleDoc,
     timers,
 };
@@ -43,7 +43,7 @@ pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginCh
             timers::delete_all(tx, plugin)?;
         }
         PluginChange::RolledBack(rolled_back) => write_rolled_back(tx, name, rolled_back.as_ref())?,
-        // Its writes of the state are documents of their own.
+        // The plugin's writes of its state are documents of their own.
         PluginChange::Migrated(Migration { schema, identity, rolled_back, .. }) => {
             set_meta(tx, &schema_key(name), (*schema).into())?;
             if let Some(identity) = identity {
@@ -63,7 +63,7 @@ fn schema_key(plugin: &str) -> String {
 }
 
 fn write_rolled_back(tx: &Transaction<'_>, name: &str, rolled_back: Option<&RolledBack>) -> Result<(), Error> {
-    let text = rolled_back.map(json).transpose()?;
+    let text = rolled_back.map(to_json).transpose()?;
     tx.execute(
         "INSERT INTO plugin_life (name, taken_back) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET taken_back = excluded.taken_back",
@@ -88,13 +88,13 @@ pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> 
 }
 
 pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
-    let mut found = Vec::new();
-    each(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
+    let mut docs = Vec::new();
+    for_each_row(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
         let identity = match (r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?) {
             (Some(kind), Some(digest)) => Some(Identity { kind, digest }),
             _ => None,
         };
-        found.push(PluginLifecycleDoc {
+        docs.push(PluginLifecycleDoc {
             plugin: plugin_name(&r.get::<_, String>(0)?)?,
             identity,
             off_ms: r.get(3)?,
@@ -104,10 +104,10 @@ pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
         });
         Ok(())
     })?;
-    for life in &mut found {
+    for life in &mut docs {
         life.schema = u32::try_from(meta(db, &schema_key(life.plugin.as_str()))?).unwrap_or(u32::MAX);
     }
-    Ok(found)
+    Ok(docs)
 }
 
 #[cfg(test)]

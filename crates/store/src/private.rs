@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-/// Makes the folder, and those above it, where it is not there.
+/// Creates the folder and the folders above it, if they do not exist.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -11,15 +11,15 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Whether others of this machine can look into it.
+/// Whether other users of this machine may read the folder, or have other rights to it.
 #[cfg(unix)]
-pub(super) fn is_open(folder: &Path) -> io::Result<bool> {
+pub(super) fn is_readable_by_others(folder: &Path) -> io::Result<bool> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder)?.permissions());
     Ok(mode & 0o077 != 0)
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_open(_folder: &Path) -> io::Result<bool> {
+pub(super) fn is_readable_by_others(_folder: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
@@ -35,9 +35,9 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("data");
         make_folder(&folder).unwrap();
-        assert!(!is_open(&folder).unwrap());
+        assert!(!is_readable_by_others(&folder).unwrap());
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         make_folder(&folder).unwrap();
-        assert!(is_open(&folder).unwrap());
+        assert!(is_readable_by_others(&folder).unwrap());
     }
 }

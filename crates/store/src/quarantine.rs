@@ -11,28 +11,28 @@ use super::private;
 use switchbox_journal::{inspect::Torn, sync_folder};
 use switchbox_support::clock;
 
-/// In the data folder.
+/// The folder in the data folder.
 pub(super) const FOLDER: &str = "damaged";
 
-/// A folder for what is cut now. Two in one millisecond get different names.
-pub(super) fn make(data: &Path) -> io::Result<PathBuf> {
-    let all = data.join(FOLDER);
-    private::make_folder(&all)?;
+/// Creates a folder for the bytes that are cut now. Two in one millisecond get different names.
+pub(super) fn make_folder(data: &Path) -> io::Result<PathBuf> {
+    let parent = data.join(FOLDER);
+    private::make_folder(&parent)?;
     let time = clock::rfc3339(clock::now_ms()).replace(':', "-");
     for number in 1.. {
-        let folder = all.join(if number == 1 { time.clone() } else { format!("{time}-{number}") });
+        let folder = parent.join(if number == 1 { time.clone() } else { format!("{time}-{number}") });
         if !folder.exists() {
             private::make_folder(&folder)?;
-            sync_folder(&all)?;
+            sync_folder(&parent)?;
             return Ok(folder);
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Keeps the bytes of a torn end, and says where.
+/// Copies the bytes of a torn end into a new folder. Returns the path of the copy.
 pub(super) fn keep_torn(data: &Path, torn: &Torn) -> io::Result<PathBuf> {
-    let folder = make(data)?;
+    let folder = make_folder(data)?;
     let name = torn.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let path = folder.join(format!("{name}.from-{}", torn.offset));
     let mut from = File::open(&torn.path)?;
@@ -44,8 +44,8 @@ pub(super) fn keep_torn(data: &Path, torn: &Torn) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Moves a file there, unless a file of that name exists there.
-pub(super) fn take(folder: &Path, path: &Path) -> io::Result<()> {
+/// Moves a file into the folder, unless a file of that name exists there.
+pub(super) fn move_into(folder: &Path, path: &Path) -> io::Result<()> {
     let to = folder.join(path.file_name().unwrap_or_default());
     if to.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());

@@ -37,7 +37,7 @@ pub(super) fn states(db: &Connection, device: DeviceNum, limit: usize) -> Result
 /// A method call of an operator.
 pub(super) fn call(db: &Connection, id: &str) -> Result<Option<CallRecord>, Error> {
     let body = db.query_row("SELECT body FROM call WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
-    body.map(|body| columns::call(&body)).transpose()
+    body.map(|body| columns::decode_call(&body)).transpose()
 }
 
 /// In order of their ids, after `after`: at most `limit`, and not many more bytes than are read at once, but at least one
@@ -49,7 +49,7 @@ pub(super) fn dead_letters(db: &Connection, after: u64, limit: usize) -> Result<
     while let Some(row) = bodies.next()?.filter(|_| bytes < ADMIN_PAGE_BYTES) {
         let body: Vec<u8> = row.get(0)?;
         bytes += body.len();
-        dead_letters.push(columns::dead_letter(&body)?);
+        dead_letters.push(columns::decode_dead_letter(&body)?);
     }
     Ok(dead_letters)
 }
@@ -57,5 +57,5 @@ pub(super) fn dead_letters(db: &Connection, after: u64, limit: usize) -> Result<
 pub(super) fn dead_letter(db: &Connection, id: u64) -> Result<Option<DeadLetter>, Error> {
     let body =
         db.query_row("SELECT body FROM dead_letter WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
-    body.map(|body| columns::dead_letter(&body)).transpose()
+    body.map(|body| columns::decode_dead_letter(&body)).transpose()
 }

@@ -17,7 +17,7 @@ use switchbox_journal::{
     JournalPosition,
     inspect::{self, Damage, Inspection},
     record,
-    runs::{FIRST, Run},
+    runs::{RECORDS_START, Run},
     segment, sync_folder,
 };
 use switchbox_model::Seq;
@@ -25,12 +25,12 @@ use switchbox_model::Seq;
 /// Numbers that are left out where it is not known how many events are missing.
 const UNKNOWN_EVENTS: u64 = 1 << 20;
 
-/// What was done.
+/// The result of a repair.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// One for each thing that was done.
+    /// One line for each thing that was done.
     pub lines: Vec<String>,
-    /// Where the bytes are that were cut.
+    /// The folder with the bytes that were cut.
     pub aside: Option<PathBuf>,
 }
 
@@ -38,34 +38,35 @@ pub struct Repaired {
 /// and the journal is put aside.
 pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let _lock = Lock::take(data)?;
-    let found = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
-    let documents = match decide::documents_of(data) {
+    let inspection = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
+    let documents = match decide::read_documents(data) {
         Ok(documents) => documents,
-        Err(error) => return without_documents(data, &found, error),
+        Err(error) => return without_documents(data, &inspection, error),
     };
     let applied = documents.applied;
     if without_journal {
-        return Repair::new(data, &found, &documents)?.restart_journal();
+        return Repair::new(data, &inspection, &documents)?.restart_journal();
     }
-    if found.damage.is_none() && applied <= found.end().row {
+    if inspection.damage.is_none() && applied <= inspection.end().row {
         // Says what is wrong with `state.db`, if it is too old.
         decide::decide(data)?;
         return Ok(Repaired { lines: vec!["nothing is damaged".into()], aside: None });
     }
-    Repair::new(data, &found, &documents)?.cut(found.damage.as_ref())
+    Repair::new(data, &inspection, &documents)?.cut(inspection.damage.as_ref())
 }
 
-/// The journal alone is enough where nothing of it was trimmed.
-fn without_documents(data: &Path, found: &Inspection, error: Error) -> Result<Repaired, Error> {
-    if found.damage.is_some() || found.start().row > 0 || found.segments.is_empty() {
+/// Repairs a store whose `state.db` cannot be read: if the journal is whole and was never trimmed, `state.db` is moved aside, and the next start
+/// makes it anew. `error`: why it cannot be read; returned if that is not possible.
+fn without_documents(data: &Path, inspection: &Inspection, error: Error) -> Result<Repaired, Error> {
+    if inspection.damage.is_some() || inspection.start().row > 0 || inspection.segments.is_empty() {
         return Err(error);
     }
     let failed = |e: io::Error| Error::Open { path: data.display().to_string(), problem: e.to_string() };
-    let folder = quarantine::make(data).map_err(failed)?;
+    let folder = quarantine::make_folder(data).map_err(failed)?;
     let state = schema::path(data);
     for path in [state.clone(), state.with_extension("db-wal"), state.with_extension("db-shm")] {
         if path.exists() {
-            quarantine::take(&folder, &path).map_err(failed)?;
+            quarantine::move_into(&folder, &path).map_err(failed)?;
         }
     }
     let line =
@@ -73,24 +74,30 @@ fn without_documents(data: &Path, found: &Inspection, error: Error) -> Result<Re
     Ok(Repaired { lines: vec![line], aside: Some(folder) })
 }
 
+/// A repair while it is made.
 struct Repair<'a> {
     data: &'a Path,
-    found: &'a Inspection,
+    /// The files of the journal.
+    inspection: &'a Inspection,
+    /// The row up to which the documents have got.
     applied: i64,
+    /// All events before this one are handled.
     low_water: Seq,
-    done: Repaired,
+    /// The result so far.
+    repaired: Repaired,
     /// Where the journal ends, as far as it is repaired.
     end: JournalPosition,
+    /// Where the bytes go that are cut.
     folder: PathBuf,
 }
 
 impl<'a> Repair<'a> {
-    fn new(data: &'a Path, found: &'a Inspection, documents: &Documents) -> Result<Self, Error> {
-        let folder = quarantine::make(data)
+    fn new(data: &'a Path, inspection: &'a Inspection, documents: &Documents) -> Result<Self, Error> {
+        let folder = quarantine::make_folder(data)
             .map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
-        let done = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
+        let repaired = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
         let low_water = documents.loaded.low_water;
-        Ok(Self { data, found, applied: documents.applied, low_water, done, end: found.end(), folder })
+        Ok(Self { data, inspection, applied: documents.applied, low_water, repaired, end: inspection.end(), folder })
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> Error + use<> {
@@ -98,34 +105,36 @@ impl<'a> Repair<'a> {
         move |error| Error::Open { path: path.clone(), problem: error.to_string() }
     }
 
+    /// Moves all files of the journal aside, and begins a new one.
     fn restart_journal(mut self) -> Result<Repaired, Error> {
         let failed = self.failed();
         let last_seq = self.last_seq();
-        for path in inspect::files(&self.found.folder)? {
-            quarantine::take(&self.folder, &path).map_err(&failed)?;
+        for path in inspect::files(&self.inspection.folder)? {
+            quarantine::move_into(&self.folder, &path).map_err(&failed)?;
         }
-        fs::create_dir_all(&self.found.folder).map_err(&failed)?;
+        fs::create_dir_all(&self.inspection.folder).map_err(&failed)?;
         self.begin(last_seq).map_err(&failed)?;
         let line = format!(
             "the whole journal was moved aside; it begins anew after row {}, the last one that state.db knows",
             self.applied
         );
-        self.done.lines.push(line);
-        sync_folder(&self.found.folder).map_err(&failed)?;
-        Ok(self.done)
+        self.repaired.lines.push(line);
+        sync_folder(&self.inspection.folder).map_err(&failed)?;
+        Ok(self.repaired)
     }
 
-    /// The last event that there may have been.
+    /// The highest number that an event may have had.
     fn last_seq(&self) -> Seq {
-        let after = self.found.damage.iter().flat_map(|damage| &damage.after).map(|(_, run)| run.last_seq);
-        let known = after.chain([self.end.last_seq, self.low_water]).max().unwrap_or_default();
-        Seq(known.0 + UNKNOWN_EVENTS)
+        let after = self.inspection.damage.iter().flat_map(|damage| &damage.after).map(|(_, run)| run.last_seq);
+        let highest = after.chain([self.end.last_seq, self.low_water]).max().unwrap_or_default();
+        Seq(highest.0 + UNKNOWN_EVENTS)
     }
 
+    /// Cuts what is damaged. Then begins a new file of the journal, if it ends before the documents do.
     fn cut(mut self, damage: Option<&Damage>) -> Result<Repaired, Error> {
         let failed = self.failed();
         if let Some(damage) = damage {
-            self.done.lines.push(damage.to_string());
+            self.repaired.lines.push(damage.to_string());
             self.rewrite_behind_damage(damage).map_err(&failed)?;
         }
         if self.end.row < self.applied {
@@ -135,34 +144,34 @@ impl<'a> Repair<'a> {
                 self.end.row + 1,
                 self.applied
             );
-            self.done.lines.push(line);
+            self.repaired.lines.push(line);
             let last_seq = self.last_seq();
             self.begin(last_seq).map_err(&failed)?;
         }
-        sync_folder(&self.found.folder).map_err(&failed)?;
-        Ok(self.done)
+        sync_folder(&self.inspection.folder).map_err(&failed)?;
+        Ok(self.repaired)
     }
 
-    /// Moves all files aside from the damaged one on, and writes those runs again that can stay: of rows that `state.db` has already,
-    /// or with nothing missing before them. What builds on missing rows that it does not have is cut.
+    /// Moves all files aside from the damaged one on. Then writes the readable runs again whose rows `state.db` has already, or before which no
+    /// row is missing that it does not have. The others are cut: they depend on missing rows.
     fn rewrite_behind_damage(&mut self, damage: &Damage) -> io::Result<()> {
-        let files = inspect::files(&self.found.folder).map_err(io::Error::other)?;
+        let files = inspect::files(&self.inspection.folder).map_err(io::Error::other)?;
         let affected: Vec<_> = files.into_iter().filter(|path| *path >= damage.path).collect();
         for path in &affected {
-            quarantine::take(&self.folder, path)?;
+            quarantine::move_into(&self.folder, path)?;
         }
-        if self.found.segments.is_empty() {
+        if self.inspection.segments.is_empty() {
             self.end.row = damage.row;
         }
-        if damage.offset > FIRST {
+        if damage.offset > RECORDS_START {
             // The part before the damage, with the header.
             self.write(&damage.path, 0..damage.offset, None)?;
         }
-        let (mut cut, before) = (false, self.end);
+        let (mut is_cut, end_before) = (false, self.end);
         for (path, run) in &damage.after {
             let missing = run.first_row - 1 - self.end.row;
-            cut |= missing > 0 && run.first_row - 1 > self.applied;
-            if cut {
+            is_cut |= missing > 0 && run.first_row - 1 > self.applied;
+            if is_cut {
                 self.report_cut(
                     run.first_row,
                     run.last_row,
@@ -174,32 +183,34 @@ impl<'a> Repair<'a> {
                 self.report_cut(self.end.row + 1, run.first_row - 1, "cannot be read; state.db has what they changed");
                 self.record_gap(run.first_row - 1)?;
             }
-            self.keep(path, run)?;
+            self.rewrite_run(path, run)?;
         }
-        if damage.offset == FIRST && self.end == before {
+        if damage.offset == RECORDS_START && self.end == end_before {
             // The file has no row before the damage, but it says at which row the journal continues.
-            self.write(&damage.path, 0..FIRST, None)?;
+            self.write(&damage.path, 0..RECORDS_START, None)?;
         }
         if damage.after.is_empty() {
-            self.done.lines.push(format!("nothing after row {} can be read; it was cut", self.end.row));
+            self.repaired.lines.push(format!("nothing after row {} can be read; it was cut", self.end.row));
         }
         Ok(())
     }
 
     fn report_cut(&mut self, first: i64, last: i64, what: &str) {
-        self.done.lines.push(format!("rows {first} to {last} {what}"));
+        self.repaired.lines.push(format!("rows {first} to {last} {what}"));
     }
 
-    fn keep(&mut self, path: &Path, run: &Run) -> io::Result<()> {
+    /// Writes a run of rows into a new file of the journal.
+    fn rewrite_run(&mut self, path: &Path, run: &Run) -> io::Result<()> {
         let start = JournalPosition { row: run.first_row - 1, ..self.end };
-        self.write(&self.found.folder.join(segment::name(start)), run.from..run.until, Some((path, start)))?;
+        self.write(&self.inspection.folder.join(segment::name(start)), run.from..run.until, Some((path, start)))?;
         let bytes = run.until - run.from;
         self.end = JournalPosition { row: run.last_row, last_seq: run.last_seq, offset: start.offset + bytes };
         Ok(())
     }
 
+    /// Writes the note that the rows from the end of the journal to `after` are missing.
     fn record_gap(&self, after: i64) -> io::Result<()> {
-        let path = self.found.folder.join(inspect::gap_name(self.end.row, after));
+        let path = self.inspection.folder.join(inspect::gap_name(self.end.row, after));
         let text = format!("rows {} to {after} were lost; `switchbox repair` noted it\n", self.end.row + 1);
         let mut file = File::create(path)?;
         file.write_all(text.as_bytes())?;
@@ -224,7 +235,7 @@ impl<'a> Repair<'a> {
             self.record_gap(self.applied)?;
         }
         self.end = start;
-        write_new(&self.found.folder.join(segment::name(start)), &record::file_header(start))
+        write_new(&self.inspection.folder.join(segment::name(start)), &record::file_header(start))
     }
 }
 
@@ -232,7 +243,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
     // The journal's files are whole blocks.
-    let length = (bytes.len() as u64).max(FIRST).next_multiple_of(4_096);
+    let length = (bytes.len() as u64).max(RECORDS_START).next_multiple_of(4_096);
     file.set_len(length)?;
     file.sync_all()
 }

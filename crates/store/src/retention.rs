@@ -15,13 +15,14 @@ use super::{
 };
 use switchbox_model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
 
-/// Files are looked through for executions in which something happened no more often than this: a host that fills them
-/// faster keeps those of some files only, and of these no more than the first.
+/// The shortest time between two scans of files for interesting executions. A host that fills files faster skips some of them, and then scans
+/// the next one only until [`MAX_SCANNED`] executions are found.
 const SCAN_INTERVAL: Duration = Duration::from_secs(10);
-/// Executions that are kept of such a file, and as many more that failed, took long or were tried again.
+/// Executions that are kept of a scanned file, and as many more that failed, took long or were tried again.
 const MAX_SCANNED: usize = 1_000;
-/// How far after an event its execution is looked for, bytes and pages of that size.
+/// Bytes of the journal that are read at once.
 const PAGE_BYTES: usize = 1024 * 1024;
+/// Pages of the journal after an event in which its execution is searched.
 const PAGES: usize = 32;
 
 /// A document that exists because of an execution.
@@ -38,69 +39,76 @@ enum Document {
     Command { device: u64, num: u64 },
 }
 
-/// Remembers between two trimmings what the documents refer to, so that they are read through once for as much of the
-/// journal as is kept, not for each file.
+/// What the documents refer to, kept between two trims: the documents are so read once for as much of the journal as is kept, and not for each
+/// file.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
-    /// All references to events before this one are known.
+    /// `references` has all references to events before this one.
     horizon: Seq,
-    known: BTreeMap<Seq, Vec<Reference>>,
-    looked: Option<Instant>,
-    /// Files went since then without being looked through.
-    hurries: bool,
+    /// The documents that exist because of executions, by the event.
+    references: BTreeMap<Seq, Vec<Reference>>,
+    /// When files were last scanned for interesting executions.
+    last_scan: Option<Instant>,
+    /// Whether files were deleted since the last scan that were not scanned.
+    has_skipped: bool,
 }
 
 impl Retention {
-    /// What to write before the files up to and with `row` go. All events before `low_water` are handled, and the
+    /// What to write before the files up to and with `row` are deleted. All events before `low_water` are handled, and the
     /// documents show it.
-    pub(super) fn before(&mut self, reader: &Reader, row: i64, low_water: Seq) -> Result<KeptChange, Error> {
+    pub(super) fn change_before_trim(
+        &mut self,
+        reader: &Reader,
+        row: i64,
+        low_water: Seq,
+    ) -> Result<KeptChange, Error> {
         let mut change = KeptChange::default();
         let Some(trimmed) = reader.oldest_files(row) else { return Ok(change) };
-        if trimmed.last >= self.horizon {
-            self.read_references(&reader.documents(), trimmed.before, &mut change)?;
+        if trimmed.last_seq >= self.horizon {
+            self.read_references(&reader.documents(), trimmed.seq_before, &mut change)?;
             self.horizon = low_water;
         }
-        self.known = self.known.split_off(&Seq(trimmed.before.0 + 1));
-        for (seq, references) in self.known.range(..=trimmed.last) {
+        self.references = self.references.split_off(&Seq(trimmed.seq_before.0 + 1));
+        for (seq, references) in self.references.range(..=trimmed.last_seq) {
             for reference in references {
                 if is_stored(&reader.documents(), reference.document)? {
                     change.keep.push((find(reader, *seq, reference)?, KeepReason::Referenced));
                 }
             }
         }
-        if self.looked.is_none_or(|looked| looked.elapsed() >= SCAN_INTERVAL) {
-            self.looked = Some(Instant::now());
-            let hurries = std::mem::take(&mut self.hurries);
-            scan_executions(reader, trimmed.first_file, hurries, &mut change)?;
+        if self.last_scan.is_none_or(|last_scan| last_scan.elapsed() >= SCAN_INTERVAL) {
+            self.last_scan = Some(Instant::now());
+            let has_skipped = std::mem::take(&mut self.has_skipped);
+            scan_executions(reader, trimmed.first_file, has_skipped, &mut change)?;
         } else {
-            self.hurries = true;
+            self.has_skipped = true;
         }
         Ok(change)
     }
 
     /// Reads what all documents refer to.
     fn read_references(&mut self, db: &Connection, after: Seq, change: &mut KeptChange) -> Result<(), Error> {
-        self.known.clear();
-        let mut all = HashSet::new();
+        self.references.clear();
+        let mut referenced_events = HashSet::new();
         let mut record = |document, cause: &str| {
             if let Ok(Cause::Plugin { seq, plugin, attempt, .. }) = serde_json::from_str(cause) {
-                all.insert(seq);
+                referenced_events.insert(seq);
                 if seq > after {
-                    self.known.entry(seq).or_default().push(Reference { plugin, attempt, document });
+                    self.references.entry(seq).or_default().push(Reference { plugin, attempt, document });
                 }
             }
         };
-        columns::each(db, "SELECT device, version, cause FROM config", |r| {
+        columns::for_each_row(db, "SELECT device, version, cause FROM config", |r| {
             record(Document::Config { device: r.get(0)?, version: r.get(1)? }, r.get_ref(2)?.as_str()?);
             Ok(())
         })?;
-        columns::each(db, "SELECT device, num, cause FROM command", |r| {
+        columns::for_each_row(db, "SELECT device, num, cause FROM command", |r| {
             record(Document::Command { device: r.get(0)?, num: r.get(1)? }, r.get_ref(2)?.as_str()?);
             Ok(())
         })?;
-        columns::each(db, "SELECT DISTINCT seq, referenced FROM kept", |r| {
+        columns::for_each_row(db, "SELECT DISTINCT seq, referenced FROM kept", |r| {
             let (seq, referenced): (_, bool) = (Seq(r.get(0)?), r.get(1)?);
-            match (referenced, all.contains(&seq)) {
+            match (referenced, referenced_events.contains(&seq)) {
                 (true, false) => change.released.push(seq),
                 (false, true) => change.claimed.push(seq),
                 _ => {}
@@ -124,6 +132,7 @@ fn is_stored(db: &Connection, document: Document) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
+/// Reads the execution that a document refers to, and its event.
 fn find(reader: &Reader, seq: Seq, reference: &Reference) -> Result<KeptRecord, Error> {
     let mut kept = KeptRecord::default();
     let mut row = reader.row_of(seq)?;
@@ -155,17 +164,16 @@ fn is_of(handled: &Handled, reference: &Reference) -> bool {
     handled.plugin == reference.plugin && handled.attempt == reference.attempt
 }
 
-/// Executions with results, with their events if those are in the same file. A caller that is short of time stops when there are
-/// enough notable ones.
+/// Executions with results, with their events if those are in the same file. `has_skipped`: stops when [`MAX_SCANNED`] are found.
 fn scan_executions(
     reader: &Reader,
     (first, last): (i64, i64),
-    hurries: bool,
+    has_skipped: bool,
     change: &mut KeptChange,
 ) -> Result<(), Error> {
     let mut events: HashMap<Seq, (Event, Option<EffectKey>)> = HashMap::new();
-    let (mut from, mut taken) = (first, 0);
-    while from <= last && !(hurries && taken >= MAX_SCANNED) {
+    let (mut from, mut found) = (first, 0);
+    while from <= last && !(has_skipped && found >= MAX_SCANNED) {
         let page = reader.journal_page(from, PAGE_BYTES)?;
         if page.rows.is_empty() {
             break;
@@ -175,11 +183,11 @@ fn scan_executions(
             match entry {
                 Entry::Handled(run) => {
                     for handled in run.each().filter(Handled::is_interesting) {
-                        let most = if handled.is_notable() { 2 * MAX_SCANNED } else { MAX_SCANNED };
-                        if taken >= most {
+                        let max = if handled.is_notable() { 2 * MAX_SCANNED } else { MAX_SCANNED };
+                        if found >= max {
                             continue;
                         }
-                        taken += 1;
+                        found += 1;
                         let (event, by) = events.get(&handled.seq).cloned().unzip();
                         let kept = KeptRecord { event, handled: Some(handled), by: by.flatten() };
                         change.keep.push((kept, KeepReason::Interesting));

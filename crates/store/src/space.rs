@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 
 use switchbox_support::log_limit::LogLimit;
 
-/// In the data folder.
+/// The reserve, in the data folder.
 const FILE: &str = "reserve";
+/// Bytes that are written at once.
 const CHUNK: usize = 256 * 1024;
 /// The reserve is made if this many times its size is free.
 const RESERVE_FACTOR: u64 = 4;
@@ -22,8 +23,9 @@ const RESERVE_FACTOR: u64 = 4;
 pub(super) struct Space {
     folder: PathBuf,
     reserve_bytes: u64,
-    /// Less is little.
+    /// If fewer bytes are free, space is low.
     warn_bytes: u64,
+    /// Limits the warning.
     warned: Mutex<LogLimit>,
 }
 
@@ -39,8 +41,8 @@ impl Space {
 
     /// Bytes that may still be written where the data folder is.
     pub(super) fn free(&self) -> io::Result<u64> {
-        let found = rustix::fs::statvfs(&self.folder)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        let status = rustix::fs::statvfs(&self.folder)?;
+        Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
     /// By how much less than [`Self::warn_bytes`] is free.
@@ -52,12 +54,12 @@ impl Space {
         self.missing() > 0
     }
 
-    /// How much of the journal is to be kept, where `bytes` are wanted.
+    /// How many bytes of the journal are kept if the settings say `bytes`: fewer while space is low.
     pub(super) fn retention_bytes(&self, bytes: u64) -> u64 {
         bytes.saturating_sub(self.missing())
     }
 
-    /// Frees the reserve when less space than it is left.
+    /// Removes the reserve if fewer bytes than its size are free.
     pub(super) fn release_reserve(&self) -> io::Result<()> {
         let free = self.free()?;
         if free >= self.reserve_bytes {

@@ -15,46 +15,47 @@ use switchbox_model::{DeviceNum, PluginName, lifecycle::PluginChange, limits::VE
 /// Changes not written yet, folded.
 #[derive(Default)]
 pub(super) struct WriteBatch {
+    /// The row of the journal up to which the changes go.
     pub(super) row: i64,
     pub(super) configs: HashMap<DeviceNum, VecDeque<Arc<ConfigVersion>>>,
     pub(super) config_acks: HashMap<(DeviceNum, u64), u64>,
     pub(super) states: HashMap<DeviceNum, VecDeque<StateVersion>>,
     pub(super) seen: HashMap<DeviceNum, LastSeen>,
     pub(super) kv: HashMap<(PluginName, String), KvDoc>,
-    /// Messages that are gone again before they were written never are.
+    /// A message that is gone before it is written is never written.
     pub(super) outgoing: VecDeque<Box<OutgoingDoc>>,
     pub(super) outgoing_gone: Vec<String>,
     /// Devices of which commands have ended.
     pub(super) settled: HashSet<DeviceNum>,
     pub(super) broker: BrokerFold,
-    /// What came before each `ClockSet` among `others`, and is changed by it.
+    /// For each `ClockSet` in `others`, the changes of the broker that came before it: it changes what they write.
     pub(super) before_clock_set: Vec<BrokerFold>,
     pub(super) dead_letters: DeadLetterFold,
-    /// In the order in which they came.
+    /// All other changes, in the order in which they came.
     pub(super) others: Vec<Doc>,
-    /// How many all of these are.
+    /// How many changes all fields have together.
     pub(super) changes: usize,
 }
 
 impl WriteBatch {
     pub(super) fn add(&mut self, doc: Doc) {
-        let more = match doc {
+        let is_additional = match doc {
             Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
             Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
             Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
             Doc::LastSeen { num, seen } => self.add_seen(num, seen),
             Doc::DeadLetterGone { id } => {
-                let more = self.dead_letters.remove(id);
-                // The letter was counted when it came.
-                self.changes -= usize::from(!more);
-                more
+                let is_additional = self.dead_letters.remove(id);
+                // The dead letter was counted when it was added.
+                self.changes -= usize::from(!is_additional);
+                is_additional
             }
             other => {
                 self.add_other(other);
                 true
             }
         };
-        self.changes += usize::from(more);
+        self.changes += usize::from(is_additional);
     }
 
     fn add_other(&mut self, doc: Doc) {
@@ -88,7 +89,7 @@ impl WriteBatch {
         }
     }
 
-    /// Messages go about in the order in which they came, so the search is short.
+    /// Messages are delivered roughly in the order in which they came, so the search is short.
     fn outgoing_gone(&mut self, id: String) {
         match self.outgoing.iter().position(|message| message.id == id) {
             Some(at) => drop(self.outgoing.remove(at)),
@@ -96,20 +97,21 @@ impl WriteBatch {
         }
     }
 
-    /// Returns true when it is the device's first.
+    /// Returns true if the batch had no `LastSeen` of the device yet.
     fn add_seen(&mut self, device: DeviceNum, seen: LastSeen) -> bool {
-        let before = self.seen.len();
+        let count_before = self.seen.len();
         self.seen.entry(device).or_default().fold(seen);
-        self.seen.len() > before
+        self.seen.len() > count_before
     }
 
+    /// Returns true if the acknowledgement is written separately from its version.
     fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) -> bool {
         self.add_seen(device, LastSeen { config_acknowledged_ms: Some(time_ms), ..LastSeen::default() });
         let waiting = self.configs.get_mut(&device);
         if let Some(newest) = waiting.as_ref().and_then(|versions| versions.back())
             && version + VERSIONS_KEPT as u64 <= newest.version
         {
-            // It goes with this very transaction.
+            // The acknowledged version is too old: it is deleted in the same transaction.
             return false;
         }
         match waiting.and_then(|versions| versions.iter_mut().find(|config| config.version == version)) {
@@ -118,20 +120,20 @@ impl WriteBatch {
                 false
             }
             None => {
-                let before = self.config_acks.len();
+                let count_before = self.config_acks.len();
                 self.config_acks.entry((device, version)).or_insert(time_ms);
-                self.config_acks.len() > before
+                self.config_acks.len() > count_before
             }
         }
     }
 }
 
-/// Returns true when there is one more than before.
+/// Adds a version, and removes the oldest if there are too many. Returns true if there is one more than before.
 fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
-    let full = versions.len() >= VERSIONS_KEPT;
-    if full {
+    let is_full = versions.len() >= VERSIONS_KEPT;
+    if is_full {
         versions.pop_front();
     }
     versions.push_back(version);
-    !full
+    !is_full
 }

@@ -43,9 +43,10 @@ const ROOM_HERE: u64 = 64 * 1024;
 
 pub(super) struct Writer<M> {
     pub(super) journal: Journal,
+    /// The end of the journal.
     pub(super) end: JournalPosition,
     pub(super) append_queue: Arc<AppendQueue>,
-    /// Of the last entry that was taken from the queue.
+    /// The position of the last entry that was applied.
     pub(super) position: QueuePosition,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<MaterialiserRequest>,
@@ -56,17 +57,18 @@ pub(super) struct Writer<M> {
     pub(super) disk_time: Duration,
     /// How long each durable commit takes.
     pub(super) commit_histogram: Histogram,
-    /// How many documents the last commit made: room for as many is made at once.
-    pub(super) docs_before: usize,
-    /// Documents for which the materialiser had no room when a submitter wrote them.
+    /// How many changes of documents the last commit made: memory for as many is allocated at once.
+    pub(super) last_doc_count: usize,
+    /// Changes of documents for which the queue of the materialiser had no room.
     pub(super) unsent: Option<MaterialiserRequest>,
-    /// Memory for records.
+    /// The last record; its memory is used for the next.
     pub(super) record: Vec<u8>,
+    /// Why the journal cannot be written any more.
     pub(super) failed: Option<Error>,
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
 }
 
-/// What is written together.
+/// Items that are written together.
 #[derive(Default)]
 struct CommitBatch {
     entries: Vec<QueuedEntry>,
@@ -93,7 +95,7 @@ impl CommitBatch {
     }
 }
 
-/// Events that a plugin has handled.
+/// How many events the entry records as handled by a plugin.
 fn handled_events(entry: &Entry) -> usize {
     match entry {
         Entry::Handled(run) => run.events.len(),
@@ -115,7 +117,7 @@ fn handled_events(entry: &Entry) -> usize {
     }
 }
 
-/// What writing and applying it takes, in entries that do one thing.
+/// What writing and applying the item costs, as a number of entries that do one thing.
 fn weight(item: &Item) -> usize {
     match item {
         Item::Entry(queued) => handled_events(&queued.entry).max(1),
@@ -131,13 +133,13 @@ impl<M: Machine> Writer<M> {
             let mut writer = writer.lock();
             append_queue.take(&mut items);
             let mut waiting = std::mem::take(&mut items).into_iter().peekable();
-            writer.send_rest();
+            writer.send_unsent();
             while waiting.peek().is_some() {
                 writer.batch(&mut waiting);
-                writer.send_rest();
+                writer.send_unsent();
             }
         }
-        writer.lock().send_rest();
+        writer.lock().send_unsent();
         append_queue.record_ended();
     }
 
@@ -153,14 +155,15 @@ impl<M: Machine> Writer<M> {
         }
     }
 
-    /// As many entries as take a few times as long to write and apply as one sync of the disk: fewer would waste the disk, more
-    /// would make every caller wait for one long batch.
-    fn most_entries(&self) -> usize {
+    /// How many entries are written together: as many as take a few times as long to write and apply as one sync of the disk. Fewer would waste
+    /// the disk, more would make every caller wait for one long batch.
+    fn max_entries(&self) -> usize {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
+    /// Writes and applies the next items of `waiting`, as many as are written together.
     fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>) {
-        let mut capacity = self.most_entries();
+        let mut capacity = self.max_entries();
         let mut batch =
             CommitBatch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..CommitBatch::default() };
         let fitting = std::iter::from_fn(|| {
@@ -173,16 +176,16 @@ impl<M: Machine> Writer<M> {
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
-            let mut more = Vec::new();
+            let mut late_items = Vec::new();
             // A single entry means little load, so that the processors are idle.
-            while self.append_queue.take_expected(until, batch.entries.len() == 1, &mut more) {
-                self.append_queue.expected_arrived(batch.add(more.drain(..)));
+            while self.append_queue.take_expected(until, batch.entries.len() == 1, &mut late_items) {
+                self.append_queue.expected_arrived(batch.add(late_items.drain(..)));
             }
         }
         let CommitBatch { entries, control_items, durable } = batch;
         if !entries.is_empty() {
             let committed = match &self.failed {
-                // What comes after a failure may rest on what was lost.
+                // Entries after a failure may depend on entries that were lost.
                 Some(error) => Err(error.clone()),
                 None => self.commit(&entries, durable),
             };
@@ -192,13 +195,14 @@ impl<M: Machine> Writer<M> {
             }
         }
         if !control_items.is_empty() {
-            self.send_rest();
+            self.send_unsent();
         }
         for item in control_items {
             self.control(item);
         }
     }
 
+    /// Appends the entries to the journal as one record.
     fn commit(&mut self, entries: &[QueuedEntry], durable: bool) -> Result<(), Error> {
         let record = &mut self.record;
         record::begin(record);
@@ -212,10 +216,10 @@ impl<M: Machine> Writer<M> {
         let begun = Instant::now();
         self.end = self.journal.append(record, last_seq, durable)?;
         if durable {
-            let took = begun.elapsed();
-            self.commit_histogram.record_traced(took, None);
-            self.commit_time = (self.commit_time * 7 + took) / 8;
-            self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
+            let elapsed = begun.elapsed();
+            self.commit_histogram.record_traced(elapsed, None);
+            self.commit_time = (self.commit_time * 7 + elapsed) / 8;
+            self.disk_time = (self.disk_time + self.disk_time / 64).min(elapsed);
         }
         self.append_queue.record_written(last_seq);
         if record.capacity() > 4 * 1024 * 1024 {
@@ -224,10 +228,10 @@ impl<M: Machine> Writer<M> {
         Ok(())
     }
 
-    /// Callbacks run after a group of entries is applied: a connection that is woken then finds its acknowledgement and what
-    /// the commit has for it, and writes them together.
+    /// Applies the entries, and runs what follows each. Callbacks run after a group of entries is applied: a connection that is woken then finds
+    /// its acknowledgement and what the commit has for it, and writes them together.
     fn apply(&mut self, entries: Vec<QueuedEntry>) {
-        let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
+        let (mut docs, mut replies) = (Vec::with_capacity(self.last_doc_count), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
             for QueuedEntry { first, entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
@@ -247,11 +251,11 @@ impl<M: Machine> Writer<M> {
             }
             self.machine.committed();
         }
-        self.docs_before = docs.len();
+        self.last_doc_count = docs.len();
         self.materialise(docs);
     }
 
-    /// The materialiser ends after the writer's thread does.
+    /// Sends the changes to the materialiser, or keeps them in `unsent`. The materialiser ends after the writer's thread does.
     fn materialise(&mut self, docs: Vec<Doc>) {
         let request = MaterialiserRequest::Docs { row: self.end.row, docs };
         if let Err(TrySendError::Full(request)) = self.materialiser.try_send(request) {
@@ -259,14 +263,15 @@ impl<M: Machine> Writer<M> {
         }
     }
 
-    /// Waits for room for what the materialiser has not got yet.
-    fn send_rest(&mut self) {
+    /// Sends the materialiser what it had no room for, and waits until it has.
+    fn send_unsent(&mut self) {
         if let Some(request) = self.unsent.take() {
             let _ = self.materialiser.send(request);
         }
     }
 
-    /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the journal now, so the host stops.
+    /// Ends the writer: each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the
+    /// journal now, so the host stops.
     fn fail(&mut self, entries: Vec<QueuedEntry>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the journal cannot be written; stopping");
         self.append_queue.progress.record_failed(&error);
@@ -279,6 +284,7 @@ impl<M: Machine> Writer<M> {
         self.failed = Some(error);
     }
 
+    /// Does what an item asks for that is not an entry.
     fn control(&mut self, item: Item) {
         match item {
             Item::Trim { row, reuse } => {
@@ -286,12 +292,12 @@ impl<M: Machine> Writer<M> {
                     tracing::warn!(%error, "old files of the journal cannot be removed");
                 }
             }
-            // What was submitted before it is lost, so nothing may show it or say that it is settled: each waiter gets the error that
-            // the store is closed, and the low water stays where the journal still has everything.
+            // Entries that were submitted before it are lost, so nothing may show them or say that they are settled: each waiter gets the error
+            // that the store is closed, and the low water stays where the journal still has everything.
             Item::Flush { .. } | Item::Read(_) if self.failed.is_some() => {}
             Item::Read(read) => {
                 let _ = self.materialiser.send(MaterialiserRequest::Read(read));
-                // Its caller waits, so the thread does not sleep for its whole pause.
+                // The caller of the item waits, so the thread does not sleep for its whole pause.
                 self.materialiser_thread.unpark();
             }
             Item::Flush { done, low_water } => {

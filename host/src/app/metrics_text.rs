@@ -40,7 +40,7 @@ pub(super) fn render(handles: &HostHandles) -> Arc<dyn Fn(Exposition) -> String 
         if let Some(free) = store.free_bytes() {
             gauge(&mut text, metrics::DISK_FREE_BYTES, free);
         }
-        gauge(&mut text, metrics::DEVICES, devices.devices());
+        gauge(&mut text, metrics::DEVICES, devices.device_count());
         gauge(&mut text, metrics::DEVICES_CONNECTED, delivery.connected());
         let Counts { subscriptions, retained, .. } = topics.counts();
         gauge(&mut text, metrics::MQTT_SUBSCRIPTIONS, subscriptions);

@@ -8,7 +8,7 @@ use axum::{
 use crate::{
     app::App,
     convert::Params,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate::AdminPrincipal,
     plugins::ApprovalError,
     reply::{ApiResult, Body},
@@ -53,7 +53,7 @@ pub(crate) async fn reject(
 fn done(done: Result<(), ApprovalError>) -> ApiResult<Empty> {
     match done {
         Ok(()) => Ok(Json(Empty {})),
-        Err(ApprovalError::NotFound(text)) => Err(Error::new(Kind::NotFound, text)),
-        Err(ApprovalError::Failed(text)) => Err(Error::new(Kind::Unavailable, text)),
+        Err(ApprovalError::NotFound(text)) => Err(Error::new(ErrorStatus::NotFound, text)),
+        Err(ApprovalError::Failed(text)) => Err(Error::new(ErrorStatus::Unavailable, text)),
     }
 }

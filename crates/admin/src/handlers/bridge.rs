@@ -18,7 +18,7 @@ use super::{DevicePath, devices::commands::check_subfolder, registry_name};
 use crate::{
     app::App,
     convert::{self, Params},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     reply::{ApiResult, Body},
 };
 use switchbox_admin_api::{Base64, DeviceConfig, Empty, PublishEventRequest, SetStateRequest};
@@ -56,12 +56,12 @@ impl FromRequestParts<App> for Caller {
         let auth_context =
             app.handles.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;
         let Principal::Device(device) = auth_context.principal else {
-            return Err(Error::new(Kind::Unauthenticated, format!("{name} is not a device")));
+            return Err(Error::new(ErrorStatus::Unauthenticated, format!("{name} is not a device")));
         };
         match app.handles.registry.registry(&device.name.registry) {
             Some(registry) if !registry.spec.http_disabled => Ok(Self(device)),
             _ => Err(Error::new(
-                Kind::PermissionDenied,
+                ErrorStatus::PermissionDenied,
                 format!("{} does not accept devices over HTTP", device.name.registry),
             )),
         }
@@ -75,11 +75,12 @@ fn refused(app: &App, address: IpAddr, refusal: &AuthRefusal, name: &DeviceName)
     }
     match refusal {
         AuthRefusal::Unavailable(_) => {
-            Error::new(Kind::Unavailable, "the device cannot be authenticated now; try again")
+            Error::new(ErrorStatus::Unavailable, "the device cannot be authenticated now; try again")
         }
-        _ => {
-            Error::new(Kind::Unauthenticated, format!("not authorised as {name}: a token or password of it is needed"))
-        }
+        _ => Error::new(
+            ErrorStatus::Unauthenticated,
+            format!("not authorised as {name}: a token or password of it is needed"),
+        ),
     }
 }
 
@@ -148,6 +149,6 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> ApiResult<Emp
 
 impl From<ingest::Error> for Error {
     fn from(error: ingest::Error) -> Self {
-        Self::new(Kind::Unavailable, error.to_string())
+        Self::new(ErrorStatus::Unavailable, error.to_string())
     }
 }

@@ -9,7 +9,7 @@ use super::history::{LARGEST_PAGE, PAGE, number};
 use crate::{
     app::App,
     convert::{self, Params, bad_token},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     plugins::RedriveError,
     reply::{ApiResult, Body, Items, Written},
 };
@@ -124,11 +124,11 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> ApiResu
 
 impl From<RedriveError> for Error {
     fn from(error: RedriveError) -> Self {
-        let kind = match error {
-            RedriveError::NotFound(_) => Kind::NotFound,
-            RedriveError::NotRunning(_) | RedriveError::UnderWay(_) => Kind::FailedPrecondition,
-            RedriveError::Failed(_) => Kind::Unavailable,
+        let status = match error {
+            RedriveError::NotFound(_) => ErrorStatus::NotFound,
+            RedriveError::NotRunning(_) | RedriveError::UnderWay(_) => ErrorStatus::FailedPrecondition,
+            RedriveError::Failed(_) => ErrorStatus::Unavailable,
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }

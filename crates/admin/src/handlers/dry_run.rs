@@ -19,7 +19,7 @@ use crate::{
     app::App,
     blocking::blocking,
     convert::Params,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     plugins::DryRunError,
     reply::{ApiResult, Body},
 };
@@ -54,7 +54,7 @@ async fn of_journal(app: &App, seq: Seq) -> Result<(Event, Option<DeviceName>), 
         None => None,
         Some(num) => Some(app.name_of(num).ok_or_else(|| {
             let text = format!("the device that event {seq} came from was deleted; give the event itself");
-            Error::new(Kind::FailedPrecondition, text)
+            Error::new(ErrorStatus::FailedPrecondition, text)
         })?),
     };
     Ok((event, device))
@@ -97,7 +97,7 @@ pub(crate) async fn recording(
     let file = blocking(move || {
         let none = |error: std::io::Error| match error.kind() {
             ErrorKind::NotFound => Error::not_found(format!("recording of plugin {name}")),
-            _ => Error::new(Kind::Internal, error.to_string()),
+            _ => Error::new(ErrorStatus::Internal, error.to_string()),
         };
         let file = File::open(path).map_err(none)?;
         let bytes = file.metadata().map_err(none)?.len();
@@ -109,7 +109,8 @@ pub(crate) async fn recording(
         let read = blocking(move || {
             let mut chunk = Vec::with_capacity(CHUNK_BYTES);
             let read = file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
-            read.map(|_| (Bytes::from(chunk), file)).map_err(|error| Error::new(Kind::Internal, error.to_string()))
+            read.map(|_| (Bytes::from(chunk), file))
+                .map_err(|error| Error::new(ErrorStatus::Internal, error.to_string()))
         });
         match read.await {
             Ok((chunk, _)) if chunk.is_empty() => None,
@@ -143,8 +144,8 @@ pub(crate) async fn journal_recording(
 
 pub(super) fn refused(error: DryRunError) -> Error {
     match error {
-        DryRunError::Refused(text) => Error::new(Kind::FailedPrecondition, text),
+        DryRunError::Refused(text) => Error::new(ErrorStatus::FailedPrecondition, text),
         DryRunError::Invalid(text) => Error::invalid(text),
-        DryRunError::Failed(text) => Error::new(Kind::Internal, text),
+        DryRunError::Failed(text) => Error::new(ErrorStatus::Internal, text),
     }
 }

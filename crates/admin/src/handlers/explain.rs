@@ -10,7 +10,7 @@ use axum::{
 use crate::{
     app::App,
     convert::{self, Params},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     reply::ApiResult,
 };
 use switchbox_admin_api::{Explanation, Int64, PluginCanary, PluginVersion, Time, VersionRolledBack};
@@ -154,7 +154,7 @@ fn canary_note(execution: &ExecutionStep, canaries: &[PluginCanary]) -> Option<S
 impl From<explain::Error> for Error {
     fn from(error: explain::Error) -> Self {
         match error {
-            explain::Error::NotFound(text) => Self::new(Kind::NotFound, text),
+            explain::Error::NotFound(text) => Self::new(ErrorStatus::NotFound, text),
             explain::Error::Store(error) => error.into(),
         }
     }

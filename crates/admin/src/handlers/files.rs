@@ -16,7 +16,7 @@ use crate::{
     app::App,
     blocking::blocking,
     convert::{Params, bad_token},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     reply::{ApiResult, Items, Written},
 };
 use switchbox_admin_api::{DeviceFile, Empty, Int64, ListFilesResponse, Time};
@@ -38,7 +38,7 @@ impl From<BadName> for Error {
 }
 
 fn failed(error: &std::io::Error) -> Error {
-    Error::new(Kind::Internal, format!("the files cannot be read or changed: {error}"))
+    Error::new(ErrorStatus::Internal, format!("the files cannot be read or changed: {error}"))
 }
 
 fn named((p, l, r, d, name): (String, String, String, String, String)) -> Result<(DeviceName, FileName), Error> {

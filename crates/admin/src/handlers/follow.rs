@@ -17,7 +17,7 @@ use super::history::device_of;
 use crate::{
     app::App,
     convert::{self, Params},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     followers::FollowerPermit,
     gate::AdminPrincipal,
 };
@@ -90,7 +90,7 @@ pub(super) fn message(event: Event, item: &impl StreamItem) -> Option<Event> {
 pub(super) fn enter(app: &App, caller: &AdminPrincipal) -> Result<FollowerPermit, Error> {
     app.followers.acquire_permit(&caller.0).map_err(|full| {
         app.handles.counters.limit(full.limit());
-        Error::new(Kind::ResourceExhausted, full.to_string())
+        Error::new(ErrorStatus::ResourceExhausted, full.to_string())
     })
 }
 
@@ -99,7 +99,7 @@ pub(super) fn sample(params: &Params) -> Result<Option<SampleRate>, Error> {
     let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
     let is_sampled = params.one("perSecond").is_some();
     let burst = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?;
-    Ok(is_sampled.then_some(SampleRate { each: burst.div_ceil(looks), burst }))
+    Ok(is_sampled.then_some(SampleRate { per_look: burst.div_ceil(looks), burst }))
 }
 
 /// As [`write_cursor`] writes it.

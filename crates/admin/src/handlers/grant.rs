@@ -10,7 +10,7 @@ use crate::{
     blocking::blocking,
     convert::Params,
     edit,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate::AdminPrincipal,
     reply::{ApiResult, Body},
 };
@@ -53,7 +53,7 @@ async fn requested_grants(app: &App, name: &PluginName) -> Result<GrantPatterns,
     }
     if granted.is_empty() {
         let text = format!("plugin {name} asks for nothing (its state: {}); name what to grant", view.state);
-        return Err(Error::new(Kind::FailedPrecondition, text));
+        return Err(Error::new(ErrorStatus::FailedPrecondition, text));
     }
     Ok(granted)
 }

@@ -11,7 +11,7 @@ use super::{RegistryPath, lookup, registry_name};
 use crate::{
     app::App,
     convert::Params,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     reply::{ApiResult, Body},
 };
 use switchbox_admin_api::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey};
@@ -113,7 +113,7 @@ async fn device_keys(app: &App, device: &Device, new_key: Option<HubKey>) -> Res
         }
         (None, None) if spec.credentials.iter().any(|credential| credential.format.is_certificate()) => Ok(None),
         (None, _) => Err(Error::new(
-            Kind::FailedPrecondition,
+            ErrorStatus::FailedPrecondition,
             format!("device {} has no symmetric keys; PATCH its symmetricKeys to give it some", device.name),
         )),
     }

@@ -16,7 +16,7 @@ use crate::{
     blocking::blocking,
     convert::{Params, event_kind},
     edit,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate::AdminPrincipal,
     plugins::{DeleteError, Plugins},
     reply::{ApiResult, Body, Raw},
@@ -163,7 +163,7 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     // The plugin may have state even if there are no files.
     let had_files = removed.is_ok();
     if let Err(error) = removed
-        && error.kind != Kind::NotFound
+        && error.status != ErrorStatus::NotFound
     {
         return Err(error);
     }
@@ -172,8 +172,8 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
         Ok(()) => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
-        Err(DeleteError::Installed(text)) => Err(Error::new(Kind::FailedPrecondition, text)),
-        Err(DeleteError::Failed(text)) => Err(Error::new(Kind::Internal, text)),
+        Err(DeleteError::Installed(text)) => Err(Error::new(ErrorStatus::FailedPrecondition, text)),
+        Err(DeleteError::Failed(text)) => Err(Error::new(ErrorStatus::Internal, text)),
     }
 }
 

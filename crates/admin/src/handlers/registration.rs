@@ -16,7 +16,7 @@ use super::{RegistryPath, registry_name};
 use crate::{
     app::App,
     convert::{self, Params},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate,
     reply::ApiResult,
 };
@@ -44,14 +44,17 @@ pub(crate) async fn register(
     let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = shown.and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(|| {
-        Error::new(Kind::Unauthenticated, "a token of the device is needed, signed by a key of its enrolment (HS256)")
+        Error::new(
+            ErrorStatus::Unauthenticated,
+            "a token of the device is needed, signed by a key of its enrolment (HS256)",
+        )
     })?;
     let token = registration_token::read(token, clock::now_ms() / 1_000);
     let RegistrationToken { audience, registration_id, public_key, signed } =
-        token.map_err(|error| Error::new(Kind::Unauthenticated, error.to_string()))?;
+        token.map_err(|error| Error::new(ErrorStatus::Unauthenticated, error.to_string()))?;
     if audience != registry.to_string() {
         let text = format!("the token's audience (aud) must be {registry}");
-        return Err(Error::new(Kind::Unauthenticated, text));
+        return Err(Error::new(ErrorStatus::Unauthenticated, text));
     }
     let public_key = credential(public_key)?;
     let registration = RegistrationRequest {
@@ -88,19 +91,19 @@ fn refused(app: &App, address: IpAddr, refusal: &AuthRefusal) -> Error {
     }
     match refusal {
         AuthRefusal::Unavailable(_) => {
-            Error::new(Kind::Unavailable, "the device cannot be authenticated now; try again")
+            Error::new(ErrorStatus::Unavailable, "the device cannot be authenticated now; try again")
         }
-        _ => Error::new(Kind::Unauthenticated, "no enrolment of the registry has a key that signed the token"),
+        _ => Error::new(ErrorStatus::Unauthenticated, "no enrolment of the registry has a key that signed the token"),
     }
 }
 
 fn not_registered(error: RegisterError) -> Error {
-    let kind = match error.status() {
-        401 => Kind::Unauthenticated,
-        404 => Kind::NotFound,
-        409 => Kind::AlreadyExists,
-        503 => Kind::Unavailable,
-        _ => Kind::InvalidArgument,
+    let status = match error.status() {
+        401 => ErrorStatus::Unauthenticated,
+        404 => ErrorStatus::NotFound,
+        409 => ErrorStatus::AlreadyExists,
+        503 => ErrorStatus::Unavailable,
+        _ => ErrorStatus::InvalidArgument,
     };
-    Error::new(kind, error.to_string())
+    Error::new(status, error.to_string())
 }

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     blocking::blocking,
     convert::Params,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     folder::{Files, Restored},
     gate::AdminPrincipal,
     reply::{ApiResult, Body},
@@ -99,7 +99,7 @@ impl<'a> Restoring<'a> {
     async fn new(app: &App, name: &'a PluginName, to: &'a PluginVersion) -> Result<Self, Error> {
         let script = if to.component == format!("{name}.js") {
             let script = app.handles.plugins.version_script(name, to.number).await;
-            script.map_err(|error| Error::new(Kind::Internal, error.to_string()))?
+            script.map_err(|error| Error::new(ErrorStatus::Internal, error.to_string()))?
         } else {
             None
         };
@@ -157,7 +157,7 @@ impl<'a> Restoring<'a> {
 
 async fn kept(app: &App, name: &PluginName, version: &PluginVersion) -> Result<Vec<u8>, Error> {
     let bytes = app.handles.plugins.version_component(name, version.number).await;
-    let bytes = bytes.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    let bytes = bytes.map_err(|error| Error::new(ErrorStatus::Internal, error.to_string()))?;
     bytes.ok_or_else(|| refused(format!("the component of version {} of {name} is not kept any more", version.number)))
 }
 
@@ -178,5 +178,5 @@ fn file_name(component: &str) -> &str {
 }
 
 fn refused(text: String) -> Error {
-    Error::new(Kind::FailedPrecondition, text)
+    Error::new(ErrorStatus::FailedPrecondition, text)
 }

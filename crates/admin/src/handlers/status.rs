@@ -35,7 +35,7 @@ pub(crate) async fn status(
         time: Time(clock::now_ms()),
         problems: problems(&app),
         caller: HostCaller { name, scope },
-        devices: HostDevices { registered: parts.registry.devices(), connected: parts.delivery.connected() },
+        devices: HostDevices { registered: parts.registry.device_count(), connected: parts.delivery.connected() },
         connections: parts.counters.connections.get(),
         commands_open: parts.delivery.open_commands(),
         plugins,

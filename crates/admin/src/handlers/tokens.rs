@@ -9,7 +9,7 @@ use crate::{
     app::App,
     blocking::blocking,
     convert::{Params, bad_token},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     reply::{ApiResult, Body, Items, Written},
     tokens::{self, TokenRecord, Tokens},
 };
@@ -21,7 +21,10 @@ const LARGEST_PAGE: usize = 1_000;
 
 fn tokens(app: &App) -> Result<Tokens, Error> {
     app.tokens.clone().ok_or_else(|| {
-        Error::new(Kind::FailedPrecondition, "this host was started with --admin-auth none; it requires no tokens")
+        Error::new(
+            ErrorStatus::FailedPrecondition,
+            "this host was started with --admin-auth none; it requires no tokens",
+        )
     })
 }
 
@@ -68,17 +71,17 @@ pub(crate) async fn audit(State(app): State<App>, params: Params) -> ApiResult<L
 
 impl From<tokens::Error> for Error {
     fn from(error: tokens::Error) -> Self {
-        let kind = match error {
-            tokens::Error::Name => Kind::InvalidArgument,
-            tokens::Error::Exists(_) => Kind::AlreadyExists,
-            tokens::Error::NoSuch(_) => Kind::NotFound,
-            tokens::Error::Own => Kind::FailedPrecondition,
+        let status = match error {
+            tokens::Error::Name => ErrorStatus::InvalidArgument,
+            tokens::Error::Exists(_) => ErrorStatus::AlreadyExists,
+            tokens::Error::NoSuch(_) => ErrorStatus::NotFound,
+            tokens::Error::Own => ErrorStatus::FailedPrecondition,
             tokens::Error::Full(full) => {
-                return Self::new(Kind::ResourceExhausted, format!("{full}; delete one that is not needed"))
+                return Self::new(ErrorStatus::ResourceExhausted, format!("{full}; delete one that is not needed"))
                     .at_limit(full.limit);
             }
-            tokens::Error::Io(_) => Kind::Internal,
+            tokens::Error::Io(_) => ErrorStatus::Internal,
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }

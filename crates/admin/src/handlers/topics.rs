@@ -10,7 +10,7 @@ use crate::{
     app::App,
     convert::Params,
     details,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     reply::{ApiResult, Body, Items, Written},
 };
 use switchbox_admin_api::{Base64, Empty, ListTopicMessagesResponse, Time, TopicMessage};
@@ -117,7 +117,7 @@ pub(crate) async fn publish(
     };
     if message.retain && !message.payload.is_empty() && !is_kept() {
         let text = "it was given to the subscribers, but there is no room to retain it (limits retained_messages, retained_bytes)";
-        return Err(Error::new(Kind::ResourceExhausted, text));
+        return Err(Error::new(ErrorStatus::ResourceExhausted, text));
     }
     Ok(Json(Empty {}))
 }

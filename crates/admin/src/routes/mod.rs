@@ -19,7 +19,7 @@ use call::{Call, Shape};
 
 use super::{
     app::App,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate::{self, Gate},
     head,
     openapi::Document,
@@ -76,7 +76,7 @@ async fn not_found(State(app): State<App>, request: Request) -> Error {
     let uri = request.uri();
     match shown(uri) {
         path if path != uri.path() => Error::unimplemented(&path),
-        path => Error::new(Kind::NotFound, format!("this API has no {path}; /openapi.json says what it has")),
+        path => Error::new(ErrorStatus::NotFound, format!("this API has no {path}; /openapi.json says what it has")),
     }
 }
 
@@ -86,7 +86,7 @@ async fn method_not_allowed(State(app): State<App>, request: Request) -> Error {
     }
     let (method, uri) = (request.method(), request.uri());
     let verb = if *method == Method::POST { "; a POST there ends in a :VERB" } else { "" };
-    Error::new(Kind::Unimplemented, format!("{} cannot be done with {method}{verb}", shown(uri)))
+    Error::new(ErrorStatus::Unimplemented, format!("{} cannot be done with {method}{verb}", shown(uri)))
 }
 
 #[cfg(test)]

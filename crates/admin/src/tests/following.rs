@@ -81,7 +81,7 @@ fn a_device_is_followed_with_what_is_done_for_it() {
 fn a_slow_follower_is_given_the_number_of_missed_items() {
     let host = host();
     let mut follower = follow(&host, None, events());
-    let mut sampled = follow(&host, None, FollowFilter { max: Some(SampleRate { each: 2, burst: 2 }), ..events() });
+    let mut sampled = follow(&host, None, FollowFilter { max: Some(SampleRate { per_look: 2, burst: 2 }), ..events() });
     let large: &'static str = "x".repeat(250 * 1024).leak();
     for _ in 0..20 {
         host.telemetry("a", large);
@@ -102,7 +102,7 @@ fn a_slow_follower_is_given_the_number_of_missed_items() {
 #[test]
 fn followers_that_take_a_sample_share_what_is_read_and_each_gets_its_own() {
     let host = host();
-    let sample = || FollowFilter { max: Some(SampleRate { each: 2, burst: 2 }), ..events() };
+    let sample = || FollowFilter { max: Some(SampleRate { per_look: 2, burst: 2 }), ..events() };
     let mut followers = [follow(&host, None, sample()), follow(&host, None, sample())];
     let mut of_b = follow(&host, None, FollowFilter { device: Some(host.device("b").num), ..sample() });
     for (device, payload) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {

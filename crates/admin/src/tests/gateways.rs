@@ -39,8 +39,8 @@ fn a_bound_device_is_listed_from_both_ends() {
     assert_eq!(listed(&host, "associations_device_id=lamp"), ["hub", "other"]);
     assert_eq!(listed(&host, "associationsGatewayId=other"), ["lamp"]);
     let num = |id| host.device(id).num;
-    assert!(host.handles.registry.bound(num("hub"), num("lamp")));
-    assert!(!host.handles.registry.bound(num("other"), num("plug")));
+    assert!(host.handles.registry.is_bound(num("hub"), num("lamp")));
+    assert!(!host.handles.registry.is_bound(num("other"), num("plug")));
     assert_eq!(verb(&host, "unbindDeviceFromGateway", "hub", "lamp").0, 200);
     assert_eq!(listed(&host, "associationsGatewayId=hub"), ["plug"]);
     let both = format!(

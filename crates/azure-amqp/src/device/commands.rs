@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use fe2o3_amqp::link::{SendError, Sender, delivery::Sendable};
+use fe2o3_amqp::link::{SendError, delivery::Sendable};
 use fe2o3_amqp_types::{
     definitions::SenderSettleMode,
     messaging::{Data, Header, Message, MessageAnnotations, Outcome},
@@ -12,13 +12,16 @@ use fe2o3_amqp_types::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{connection::DeviceConnection, mailbox::WaitingCommand};
-use crate::message::{split_properties, symbol};
+use crate::{
+    message::{split_properties, symbol},
+    outgoing_link::OutgoingLink,
+};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
 use switchbox_model::event::about;
 use switchbox_support::clock;
 
-pub(super) async fn serve(connection: &DeviceConnection, mut link: Sender, settle: &SenderSettleMode) {
+pub(super) async fn serve(connection: &DeviceConnection, mut link: OutgoingLink, settle: &SenderSettleMode) {
     let mailbox = connection.mailbox();
     let turn = tokio::select! {
         turn = mailbox.command_turn.lock() => turn,
@@ -35,7 +38,7 @@ pub(super) async fn serve(connection: &DeviceConnection, mut link: Sender, settl
 }
 
 /// Sends commands until the link ends.
-async fn run(connection: &DeviceConnection, link: &mut Sender, settled: bool) {
+async fn run(connection: &DeviceConnection, link: &mut OutgoingLink, settled: bool) {
     let mailbox = connection.mailbox();
     let mut unsettled: Vec<WaitingCommand> = Vec::new();
     let mut outcomes = FuturesUnordered::new();

@@ -1,7 +1,7 @@
 //! `/devices/{d}/methods/devicebound`: one link sends method calls to the device, the other receives its answers. The correlation id
 //! is a UUID, as Azure's SDKs require; its last six bytes are the number of the call.
 
-use fe2o3_amqp::link::{Receiver, Sender, delivery::Sendable};
+use fe2o3_amqp::link::{Receiver, delivery::Sendable};
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error, LinkError, SenderSettleMode},
     messaging::{ApplicationProperties, Body, Data, Message, MessageId, Properties},
@@ -9,7 +9,7 @@ use fe2o3_amqp_types::{
 };
 
 use super::connection::DeviceConnection;
-use crate::{context::Context, error::error, incoming, message::may_settle};
+use crate::{context::Context, error::error, incoming, message::may_settle, outgoing_link::OutgoingLink};
 use switchbox_delivery::{DownlinkKind, Outbound};
 
 const METHOD_NAME: &str = "IoThub-methodname";
@@ -18,7 +18,7 @@ const STATUS: &str = "IoThub-status";
 const NO_ARGUMENTS: &[u8] = b"null";
 
 /// Sends calls until the link ends.
-pub(super) async fn send(connection: &DeviceConnection, mut link: Sender, settle: &SenderSettleMode) {
+pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, settle: &SenderSettleMode) {
     let mailbox = connection.mailbox();
     let turn = tokio::select! {
         turn = mailbox.call_turn.lock() => turn,

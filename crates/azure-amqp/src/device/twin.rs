@@ -2,7 +2,7 @@
 //! desired properties that the device asked for.
 
 use bytes::Bytes;
-use fe2o3_amqp::link::{Receiver, Sender, delivery::Sendable};
+use fe2o3_amqp::link::{Receiver, delivery::Sendable};
 use fe2o3_amqp_types::{
     definitions::{AmqpError, SenderSettleMode},
     messaging::{Body, Data, Message, MessageAnnotations, MessageId, Properties, annotations::OwnedKey},
@@ -15,7 +15,7 @@ use super::{
     connection::DeviceConnection,
     mailbox::{TwinAnswer, TwinItem},
 };
-use crate::{context::Context, error::error, incoming, message::may_settle};
+use crate::{context::Context, error::error, incoming, message::may_settle, outgoing_link::OutgoingLink};
 use switchbox_azure::twin;
 use switchbox_core::ingest;
 use switchbox_delivery::{DeliveryReport, DownlinkKind};
@@ -130,7 +130,7 @@ async fn patch_reported(context: &Context, connection: &DeviceConnection, patch:
 }
 
 /// Sends answers and changes until the link ends.
-pub(super) async fn send(connection: &DeviceConnection, mut link: Sender, settle: &SenderSettleMode) {
+pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, settle: &SenderSettleMode) {
     let mailbox = connection.mailbox();
     let turn = tokio::select! {
         turn = mailbox.twin_turn.lock() => turn,

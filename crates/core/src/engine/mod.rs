@@ -46,7 +46,8 @@ impl Engine {
         Self { outbox, dead_letters, timers, metrics }
     }
 
-    fn events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
+    /// Sets the newest states and the times of a device, and applies firings of timers.
+    fn apply_events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
         let mut seen = LastSeen::default();
         let mut device: Option<Arc<Device>> = None;
         for event in events {
@@ -54,13 +55,13 @@ impl Engine {
                 device = event.device.and_then(|num| self.outbox.registry.get(num));
             }
             let Some(device) = &device else {
-                docs.extend(self.fired(&event));
+                docs.extend(self.apply_firing(&event));
                 continue;
             };
             match event.data {
                 EventData::Telemetry { .. } => seen.event_ms = Some(event.time_ms),
                 EventData::State { version, payload } => {
-                    // The payload may share its memory with others that were read with it; this one stays.
+                    // Copied, because the payload shares its memory with everything that was read from the socket at once, and the state is kept.
                     let payload = Bytes::copy_from_slice(&payload);
                     let version = StateVersion { device: device.num, version, time_ms: event.time_ms, payload };
                     device.set_state(Arc::new(version.clone()));
@@ -78,14 +79,14 @@ impl Engine {
         }
     }
 
-    /// What a timer's event makes of the timer.
-    fn fired(&mut self, event: &Event) -> Option<Doc> {
+    /// Applies the event of a timer to the timer. Returns the change of its document.
+    fn apply_firing(&mut self, event: &Event) -> Option<Doc> {
         let EventData::Timer { plugin, name, due_ms, .. } = &event.data else { return None };
-        self.timers.fired(&PluginName::new(plugin).ok()?, name, *due_ms, event.time_ms)
+        self.timers.apply_firing(&PluginName::new(plugin).ok()?, name, *due_ms, event.time_ms)
     }
 
-    /// The reply is that of the last event: what can be refused is alone in its entry.
-    fn handled(&mut self, run: HandledRun, docs: &mut Vec<Doc>) -> Reply {
+    /// Applies the outcomes of executions. The reply is that of the last event: effects that can be refused are alone in their entry.
+    fn apply_handled(&mut self, run: HandledRun, docs: &mut Vec<Doc>) -> Reply {
         let traces = self.metrics.traces.on();
         let spans = traces.map(|traces| traces.handled(&run));
         let HandledRun { plugin, digest, time_ms, events } = run;
@@ -98,11 +99,11 @@ impl Engine {
                     let cause =
                         |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
                     let origin = Origin { time_ms, cause: &cause };
-                    let before = docs.len();
+                    let docs_before = docs.len();
                     if let Err(refused) = self.outbox.apply(&origin, effects, None, docs) {
                         reply = Reply::Refused(refused);
                     }
-                    self.timers.apply_docs(docs.iter().skip(before));
+                    self.timers.apply_docs(docs.iter().skip(docs_before));
                 }
                 Outcome::Dead { error, event } => {
                     let (id, oldest) = self.dead_letters.add(&plugin);
@@ -122,7 +123,7 @@ impl Engine {
         reply
     }
 
-    fn operator(&self, time_ms: u64, cause: &Cause, effects: Vec<Effect>, docs: &mut Vec<Doc>) -> Reply {
+    fn apply_operator_effects(&self, time_ms: u64, cause: &Cause, effects: Vec<Effect>, docs: &mut Vec<Doc>) -> Reply {
         let origin = Origin { time_ms, cause: &|_| cause.clone() };
         let traces = self.metrics.traces.on();
         let spans = traces.map(|traces| traces.operator(time_ms, &effects));
@@ -139,8 +140,9 @@ impl Engine {
         if replies.is_empty() { Reply::Done } else { Reply::Configs(replies) }
     }
 
-    fn settled(&self, settlements: Vec<Settlement>, docs: &mut Vec<Doc>) {
-        // Mostly all are of one device.
+    /// Applies the outcomes of deliveries and other reports about devices.
+    fn apply_settlements(&self, settlements: Vec<Settlement>, docs: &mut Vec<Doc>) {
+        // Usually all settlements are of one device.
         let mut acknowledged: Option<Arc<Device>> = None;
         for settlement in settlements {
             match settlement {
@@ -182,7 +184,8 @@ impl Engine {
         }
     }
 
-    fn commands_settled(&self, nums: Vec<u64>, events: Vec<Event>, docs: &mut Vec<Doc>) {
+    /// Closes the commands that have ended, each with the event that says so.
+    fn apply_command_ends(&self, nums: Vec<u64>, events: Vec<Event>, docs: &mut Vec<Doc>) {
         for (num, event) in nums.into_iter().zip(events) {
             let (Some(device), EventData::CommandSettled { status, .. }) = (event.device, event.data) else { continue };
             if self.outbox.queues.close(device, num) {
@@ -191,9 +194,9 @@ impl Engine {
         }
     }
 
-    fn plugin(&mut self, plugin: PluginName, mut change: PluginChange, docs: &mut Vec<Doc>) {
+    fn apply_plugin_change(&mut self, plugin: PluginName, mut change: PluginChange, docs: &mut Vec<Doc>) {
         if let PluginChange::Off { due_again, .. } = &mut change {
-            docs.extend(self.timers.off(&plugin, std::mem::take(due_again)));
+            docs.extend(self.timers.switch_off(&plugin, std::mem::take(due_again)));
         }
         if let PluginChange::Migrated(migration) = &mut change {
             let writes = std::mem::take(&mut migration.writes).into_iter();
@@ -206,27 +209,27 @@ impl Engine {
         docs.push(lifecycle);
     }
 
-    /// Tags and config of a device. Both are checked before either is changed.
-    fn twin(&self, change: Box<TwinChange>, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+    /// Changes the tags and the config of a device. Both are checked before either is changed.
+    fn apply_twin_change(&self, change: Box<TwinChange>, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         let effects: Vec<_> = change.effect().into_iter().collect();
         if let Some(refused) = self.outbox.refusal(&effects) {
             return Reply::Refused(refused);
         }
         let (time_ms, cause) = (change.time_ms, change.cause.clone());
         match self.outbox.registry.apply(RegistryChange::TwinChanged(change), revision, docs) {
-            Reply::Done => self.operator(time_ms, &cause, effects, docs),
+            Reply::Done => self.apply_operator_effects(time_ms, &cause, effects, docs),
             refused => refused,
         }
     }
 
-    /// An operator's change of the registry, with the first config of a device that it makes.
-    fn registry(&self, mut change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+    /// Applies an operator's change of the registry, with the first config of a device that it creates.
+    fn apply_registry_change(&self, mut change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         let mut created = None;
         match &mut change {
             RegistryChange::DeviceCreated(new) => {
                 created = new.config.take().map(|config| (new.num, new.time_ms, config));
             }
-            // A device that ever had a command is not one that was never used.
+            // A device that ever had a command was used.
             RegistryChange::DevicesPruned { nums } => nums.retain(|num| self.outbox.queues.last(*num) == 0),
             _ => {}
         }
@@ -243,7 +246,8 @@ impl Engine {
         reply
     }
 
-    fn delete_device(&self, num: DeviceNum, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+    /// Deletes a device with its command queue.
+    fn apply_deletion(&self, num: DeviceNum, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         let reply = self.outbox.registry.apply_deletion(num, revision, docs);
         if reply == Reply::Done {
             self.outbox.queues.forget(num);
@@ -255,24 +259,26 @@ impl Engine {
 impl Machine for Engine {
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply {
         match entry {
-            Entry::Events { events, .. } => self.events(events, docs),
-            Entry::Handled(run) => return self.handled(run, docs),
-            Entry::Settled(settlements) => self.settled(settlements, docs),
+            Entry::Events { events, .. } => self.apply_events(events, docs),
+            Entry::Handled(run) => return self.apply_handled(run, docs),
+            Entry::Settled(settlements) => self.apply_settlements(settlements, docs),
             Entry::Registry { change: RegistryChange::TwinChanged(change), revision } => {
-                return self.twin(change, revision, docs);
+                return self.apply_twin_change(change, revision, docs);
             }
-            Entry::Registry { change, revision } => return self.registry(change, revision, docs),
+            Entry::Registry { change, revision } => return self.apply_registry_change(change, revision, docs),
             Entry::DeviceDeleted { num, revision, nums, events } => {
-                self.commands_settled(nums, events, docs);
-                return self.delete_device(num, revision, docs);
+                self.apply_command_ends(nums, events, docs);
+                return self.apply_deletion(num, revision, docs);
             }
-            Entry::Operator { time_ms, cause, effects } => return self.operator(time_ms, &cause, effects, docs),
+            Entry::Operator { time_ms, cause, effects } => {
+                return self.apply_operator_effects(time_ms, &cause, effects, docs);
+            }
             Entry::PluginStarts { plugin, version, time_ms } => {
                 let doc = Doc::Timer(Box::new(TimerDoc { plugin, timer: timers::start(version, time_ms), by: None }));
                 self.timers.apply_docs(std::iter::once(&doc));
                 docs.push(doc);
             }
-            Entry::Plugin { plugin, change } => self.plugin(plugin, *change, docs),
+            Entry::Plugin { plugin, change } => self.apply_plugin_change(plugin, *change, docs),
             Entry::ClockSet { time_ms } => {
                 docs.extend(self.timers.realign(time_ms));
                 docs.push(Doc::ClockSet { time_ms });
@@ -282,17 +288,17 @@ impl Machine for Engine {
                 docs.push(Doc::QueueLimit { commands });
             }
             Entry::DeadLettersDropped { ids } => {
-                self.dead_letters.drop(&ids);
+                self.dead_letters.remove(&ids);
                 docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id }));
             }
             Entry::Called(calls) => {
-                // Those of plugins are with their executions.
+                // Calls of plugins are explained from the journal, with their executions.
                 let of_operators = calls.into_iter().filter(|call| matches!(call.cause, Cause::Api { .. }));
                 docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
             }
             Entry::Broker(changes) => docs.extend(changes.into_iter().map(|change| Doc::Broker(Box::new(change)))),
             Entry::Barrier | Entry::HeldBack(_) => {}
-            Entry::CommandsSettled { nums, events } => self.commands_settled(nums, events, docs),
+            Entry::CommandsSettled { nums, events } => self.apply_command_ends(nums, events, docs),
         }
         Reply::Done
     }

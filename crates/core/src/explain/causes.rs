@@ -6,8 +6,8 @@ use super::{
 };
 use switchbox_model::{Cause, Effect, EffectKey, Event, EventData, Handled, Outcome, limits};
 
-/// Links of a chain at most: a cycle of causes ends here.
-const MAX_LINKS: usize = 64;
+/// Steps of a chain, at most. A cycle of causes ends after as many.
+const MAX_STEPS: usize = 64;
 
 impl Handle {
     /// The chain of steps to the event. `by`: the effect that caused it.
@@ -22,13 +22,13 @@ impl Handle {
         Ok(steps)
     }
 
-    /// What led to an effect, from where it began.
+    /// The chain of steps to an effect with this cause, from the first one.
     pub(super) async fn chain_to_cause(&self, cause: Cause) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
         let mut next = Some(cause);
         let mut bytes = 0;
         while let Some(cause) = next.take() {
-            if steps.len() >= MAX_LINKS || bytes > limits::EXPLANATION_BYTES {
+            if steps.len() >= MAX_STEPS || bytes > limits::EXPLANATION_BYTES {
                 steps.push(Step::EarlierNotShown);
                 break;
             }
@@ -36,22 +36,22 @@ impl Handle {
                 Cause::Api { caller } => steps.push(Step::Operator { caller }),
                 Cause::Plugin { seq, plugin, digest, attempt, .. } => {
                     let history = self.journal.event_history(seq, Some(&plugin)).await?;
-                    let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
+                    let is_execution = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
                     let held = history.held_back(&plugin, attempt);
                     steps.extend(held.map(|held| Step::HeldBack(Box::new(held.clone()))));
                     // A dead letter that was redriven has failed before under the same numbers.
-                    let record = history.handled.into_iter().rfind(is_it);
+                    let record = history.handled.into_iter().rfind(is_execution);
                     bytes += record.iter().map(Handled::payload_bytes).sum::<usize>();
                     steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));
                     let Some(event) = history.event else {
                         steps.push(Step::Gone(Gone::Event(seq)));
                         break;
                     };
-                    let before = self.event_origin(&event, history.by).await?;
+                    let origin = self.event_origin(&event, history.by).await?;
                     bytes += event.data.payload().len();
                     steps.push(Step::Event(Box::new(event)));
-                    steps.extend(before.steps.into_iter().rev());
-                    next = before.cause;
+                    steps.extend(origin.steps.into_iter().rev());
+                    next = origin.cause;
                 }
             }
         }
@@ -70,9 +70,9 @@ impl Handle {
         }
         let Some(EffectKey { seq, plugin, index }) = by else { return Ok(EventOrigin::default()) };
         let history = self.journal.event_history(seq, Some(&plugin)).await?;
-        // What failed and was tried again has the effects of the last try.
-        let done = |handled: &Handled| handled.plugin == plugin && matches!(handled.outcome, Outcome::Done { .. });
-        let Some(handled) = history.handled.into_iter().rfind(done) else {
+        // If the event was tried again, the last attempt has the effects.
+        let is_done = |handled: &Handled| handled.plugin == plugin && matches!(handled.outcome, Outcome::Done { .. });
+        let Some(handled) = history.handled.into_iter().rfind(is_done) else {
             return Ok(EventOrigin::from(Step::Gone(Gone::Execution { seq, plugin })));
         };
         let Handled { digest, attempt, outcome, .. } = handled;
@@ -80,24 +80,24 @@ impl Handle {
             Outcome::Done { effects } => effects.into_iter().nth(usize::try_from(index).unwrap_or(usize::MAX)),
             Outcome::Dead { .. } => None,
         };
-        let mut before = EventOrigin {
+        let mut origin = EventOrigin {
             cause: Some(Cause::Plugin { seq, plugin, digest, attempt, index }),
             ..EventOrigin::default()
         };
-        // Of what was published the event says all that there is to say.
+        // An event of a topic contains all of the message that was published, so no step is added for that.
         if let Some(Effect::TimerSet(timer)) = effect {
-            before.steps.push(Step::TimerSet(timer));
+            origin.steps.push(Step::TimerSet(timer));
         }
-        Ok(before)
+        Ok(origin)
     }
 }
 
 /// The cause of an event.
 #[derive(Default)]
 struct EventOrigin {
-    /// In order.
+    /// The steps to the event, in order.
     steps: Vec<Step>,
-    /// What led to the first of them.
+    /// The cause of the first step.
     cause: Option<Cause>,
 }
 

@@ -13,7 +13,7 @@ use switchbox_store::{CommandDoc, ConfigVersion};
 /// The answer to "why?".
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// From where it began to the thing asked about.
+    /// The steps from the first cause to the explained object.
     pub chain: Vec<Step>,
     /// The effects of the object.
     pub branches: Vec<Branch>,
@@ -31,7 +31,7 @@ pub struct Branch {
 impl Branch {
     /// Bytes of payloads in it.
     pub(super) fn payload_bytes(&self) -> usize {
-        let own = match &self.step {
+        let step_bytes = match &self.step {
             Step::Execution(execution) => execution.record.as_ref().map_or(0, Handled::payload_bytes),
             Step::Config(config) => config.version.payload.len(),
             Step::Command(command) => command.payload.len(),
@@ -42,7 +42,7 @@ impl Branch {
             },
             _ => 0,
         };
-        own + self.branches.iter().map(Self::payload_bytes).sum::<usize>()
+        step_bytes + self.branches.iter().map(Self::payload_bytes).sum::<usize>()
     }
 }
 
@@ -64,7 +64,7 @@ pub enum Step {
     /// A rate held the execution's effects back.
     HeldBack(Box<HeldBack>),
     Config(Box<ConfigStep>),
-    /// A patch of a device that has no config took out what is not there.
+    /// A patch removed members, and the device has no config.
     NothingToPatch {
         device: DeviceNum,
     },
@@ -74,7 +74,7 @@ pub enum Step {
     Kv(KvWrite),
     /// The plugin set a timer.
     TimerSet(Box<Timer>),
-    /// The plugin took a timer back.
+    /// The plugin cancelled a timer.
     TimerCancelled {
         name: String,
     },
@@ -84,11 +84,11 @@ pub enum Step {
         payload: Bytes,
     },
     DeadLetter(Box<DeadLetter>),
-    /// None of the execution's effects were made: what they were made on had changed, and the event was tried again.
+    /// None of the execution's effects were applied: what they depend on had changed, and the event was tried again.
     Refused,
-    /// It is no longer kept.
+    /// The object is no longer kept.
     Gone(Gone),
-    /// More led to what follows than is shown.
+    /// There are earlier steps, which are not shown.
     EarlierNotShown,
 }
 
@@ -96,7 +96,7 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gone {
     Event(Seq),
-    /// What led to it is not known any more.
+    /// The causes of the object are not known any more.
     Execution {
         seq: Seq,
         plugin: PluginName,
@@ -133,11 +133,12 @@ impl From<Handled> for ExecutionStep {
     }
 }
 
+/// A config version, as the result of an effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigStep {
     pub version: ConfigVersion,
     pub outcome: ConfigOutcome,
-    /// The effect asked for what this version, which was in force, says already. So it made none of its own.
+    /// The effect made no version: this one was in force and has the same content.
     pub unchanged: bool,
 }
 
@@ -146,7 +147,7 @@ pub struct ConfigStep {
 pub enum ConfigOutcome {
     /// The device's PUBACK came after this many milliseconds.
     Acknowledged { after_ms: u64 },
-    /// It is in force and waits for the device.
+    /// The config is in force and waits for the device.
     Waiting,
     /// A newer version took its place before the device acknowledged it.
     Superseded { by: u64 },
@@ -165,7 +166,7 @@ impl ConfigStep {
     }
 }
 
-/// A command's last change, milliseconds after it was made; none while it is only queued.
+/// How long after its creation a command got its current status, milliseconds. Returns `None` while it is only queued.
 #[must_use]
 pub fn settled_after_ms(command: &CommandDoc) -> Option<u64> {
     (command.status != CommandStatus::Queued).then(|| command.changed_ms().saturating_sub(command.created_ms))

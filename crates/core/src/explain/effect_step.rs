@@ -44,7 +44,7 @@ fn config_step(
     device: DeviceNum,
 ) -> Step {
     let newest = versions.first().map_or(0, |newest| newest.version);
-    // Which of the execution's effects made the version.
+    // The index of the effect of this execution that made the version.
     let maker = |version: &ConfigVersion| match &version.cause {
         Cause::Plugin { seq, plugin, index, .. } => {
             (*seq == handled.seq && *plugin == handled.plugin).then_some(*index)
@@ -58,11 +58,11 @@ fn config_step(
         return Step::NothingToPatch { device };
     }
     // The config that was in force then. Versions of the same millisecond may have come before or after.
-    let (same_time, before): (Vec<_>, Vec<_>) = versions
+    let (same_time, earlier): (Vec<_>, Vec<_>) = versions
         .into_iter()
         .filter(|version| version.time_ms <= handled.time_ms && maker(version).is_none_or(|maker| maker < index))
         .partition(|version| version.time_ms == handled.time_ms);
-    let mut in_force = same_time.into_iter().chain(before.into_iter().take(1));
+    let mut in_force = same_time.into_iter().chain(earlier.into_iter().take(1));
     match in_force.find(|version| changes_nothing(&version.payload, effect)) {
         Some(version) => Step::Config(Box::new(ConfigStep { unchanged: true, ..ConfigStep::new(version, newest) })),
         None => Step::Gone(Gone::Config { device }),

@@ -5,15 +5,15 @@ use std::{fmt::Write as _, time::Duration};
 use switchbox_model::{DeviceName, DeviceNum, RegistryName};
 use switchbox_support::clock;
 
-/// Of longer payloads the beginning is shown, characters.
+/// Characters that are shown of a longer payload.
 const SHOWN_CHARS: usize = 200;
 /// Bytes that are shown of a payload that is not text.
 const SHOWN_BYTES: usize = 16;
 
-/// How a device is called; none when it is gone.
+/// Looks up the name of a device. Returns `None` if the device is deleted.
 pub(super) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
 
-/// As short as it can be said to this host.
+/// The shortest name of the device on this host: without the project, location and registry that are the default ones.
 pub(super) fn name(num: DeviceNum, names: Names<'_>) -> String {
     let Some(name) = names(num) else { return format!("a device that is gone (number {})", num.0) };
     let home = RegistryName::default_registry();
@@ -26,7 +26,7 @@ pub(super) fn name(num: DeviceNum, names: Names<'_>) -> String {
     }
 }
 
-/// Text where it is text, on one line.
+/// A payload on one line: as text if it is UTF-8, otherwise in hexadecimal digits.
 pub(super) fn bytes(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok("") => "nothing".into(),

@@ -20,11 +20,11 @@ pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
         let arrow = if index == 0 { "" } else { "→ " };
         let _ = writeln!(text, "{arrow}{}", line(step, names));
     }
-    branches(&mut text, &explanation.branches, 0, names);
+    write_branches(&mut text, &explanation.branches, 0, names);
     if explanation.branches.is_empty()
-        && let Some(nothing) = explanation.chain.last().and_then(no_effects_line)
+        && let Some(line) = explanation.chain.last().and_then(no_effects_line)
     {
-        let _ = writeln!(text, "→ {nothing}");
+        let _ = writeln!(text, "→ {line}");
     }
     if explanation.cut {
         text.push_str("(the journal is longer; its later part was not searched)\n");
@@ -32,23 +32,26 @@ pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
     text
 }
 
-fn branches(text: &mut String, branches: &[Branch], depth: usize, names: Names<'_>) {
+/// Writes one line for each branch, and indented lines for its own branches.
+fn write_branches(text: &mut String, branches: &[Branch], depth: usize, names: Names<'_>) {
     for branch in branches {
         let _ = write!(text, "{:indent$}→ {}", "", line(&branch.step, names), indent = depth * 2);
-        if let (true, Some(nothing)) = (branch.branches.is_empty(), no_effects_line(&branch.step)) {
-            let _ = write!(text, " → {nothing}");
+        if let (true, Some(line)) = (branch.branches.is_empty(), no_effects_line(&branch.step)) {
+            let _ = write!(text, " → {line}");
         }
         text.push('\n');
-        self::branches(text, &branch.branches, depth + 1, names);
+        write_branches(text, &branch.branches, depth + 1, names);
     }
 }
 
+/// What is written if the step has no effects.
 fn no_effects_line(step: &Step) -> Option<&'static str> {
     match step {
         Step::Event(_) => Some("no plugin has handled it"),
         Step::Execution(execution) => {
-            let done = execution.record.as_ref().is_some_and(|done| matches!(done.outcome, Outcome::Done { .. }));
-            done.then_some("it wanted nothing to happen")
+            let is_done =
+                execution.record.as_ref().is_some_and(|record| matches!(record.outcome, Outcome::Done { .. }));
+            is_done.then_some("it wanted nothing to happen")
         }
         _ => None,
     }
@@ -63,7 +66,7 @@ fn step_text(step: &Step, names: Names<'_>) -> String {
     match step {
         Step::Event(event) => event_line(event, names),
         Step::Operator { caller } => format!("an operator ({caller}) called the admin API"),
-        Step::Execution(execution) => handled(execution),
+        Step::Execution(execution) => execution_line(execution),
         Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
         Step::Config(config) => config_line(config, names),
         Step::NothingToPatch { device } => {
@@ -157,7 +160,7 @@ fn digest(journaled: &str) -> String {
     }
 }
 
-fn handled(execution: &ExecutionStep) -> String {
+fn execution_line(execution: &ExecutionStep) -> String {
     let ExecutionStep { seq, plugin, attempt, record, .. } = execution;
     let mut text = format!("plugin {plugin} ({}, execution {seq}.{plugin}", digest(&execution.digest));
     if *attempt > 1 {

@@ -26,10 +26,10 @@ const TOPIC_LOCKS: usize = 16;
 /// An event without time and number yet.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// QoS 1 and 2: to be acknowledged when durable.
+    /// Whether the event is handled again after a crash: true for QoS 1 and 2, which are acknowledged when the event is durable.
     pub durable: bool,
     pub data: EventData,
-    /// The trace that its sender named, where the event itself does not keep that.
+    /// The trace that its sender named, if the event's own data does not have it.
     pub trace: Option<Box<Context>>,
 }
 
@@ -43,13 +43,13 @@ impl NewEvent {
 /// A command that has reached its final status.
 #[derive(Debug, Clone)]
 pub struct EndedCommand {
-    /// Its number among those of its device.
+    /// The command's number among those of its device.
     pub num: u64,
     pub id: String,
     pub status: CommandStatus,
 }
 
-/// Called once, on the writer's thread, when the events are durable (or for QoS 0, written), or will never be. Must be
+/// Called once, on the writer's thread, when the events are durable (those of QoS 0: written), or with the reason why they never will be. Must be
 /// quick and must not block.
 pub type EventsCommitted = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
@@ -111,10 +111,10 @@ pub struct EventBatch<'a> {
     pub events: Vec<NewEvent>,
     /// When they happened, milliseconds since the Unix epoch. `None` if that is now.
     pub time_ms: Option<u64>,
-    /// The order of the device, if the caller holds it already.
+    /// The lock of [`Device::order`], if the caller holds it already.
     pub order: Option<MutexGuard<'a, ()>>,
     /// An entry that is written before the events, in the same record.
-    pub before: Option<Entry>,
+    pub preceding: Option<Entry>,
     /// `None` for events whose number is bounded otherwise: they do not wait for room in the queue.
     pub permit: Option<QueuePermit>,
     pub on_commit: OnCommit,
@@ -217,16 +217,16 @@ impl Handle {
         permit: Option<QueuePermit>,
         on_commit: OnCommit,
     ) -> Result<QueuePosition, Error> {
-        let (events, before) = (vec![event], changes_entry(changes));
-        self.append(EventBatch { events, before, permit, on_commit, ..EventBatch::default() }, Entry::of_events)
+        let (events, preceding) = (vec![event], changes_entry(changes));
+        self.append(EventBatch { events, preceding, permit, on_commit, ..EventBatch::default() }, Entry::of_events)
     }
 
     /// Appends one event of the device and these changes in one record. Does not wait for room in the queue: the number of such
     /// events is bounded by the number of connections.
     pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
-        let (device, events, before) = (Some(device), vec![event], changes_entry(changes));
+        let (device, events, preceding) = (Some(device), vec![event], changes_entry(changes));
         let _ =
-            self.append(EventBatch { device, events, before, on_commit, ..EventBatch::default() }, Entry::of_events);
+            self.append(EventBatch { device, events, preceding, on_commit, ..EventBatch::default() }, Entry::of_events);
     }
 
     /// As [`Handle::submit_topic`], for a message that the effect `by` of a plugin published.
@@ -252,21 +252,21 @@ impl Handle {
 
     /// Ends commands of the device and appends their events, in one record. Each was claimed from its queue before, so that it ends
     /// once. Does not wait for room in the queue: open commands are bounded.
-    pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
-        let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
+    pub fn submit_command_ends(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
+        let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(ended_command_event).unzip();
         let (device, on_commit) = (Some(device), on_commit(done));
         let batch = EventBatch { device, events, on_commit, ..EventBatch::default() };
         let _ = self.append(batch, |events| Entry::CommandsSettled { nums, events });
     }
 
-    /// Deletes the device, with the ends of its commands as in [`Handle::commands_settled`], in one entry. Waits until it is applied.
-    pub async fn device_deleted(
+    /// Deletes the device, with the ends of its commands as in [`Handle::submit_command_ends`], in one entry. Waits until it is applied.
+    pub async fn submit_device_deletion(
         &self,
         device: &Arc<Device>,
         ended: Vec<EndedCommand>,
         revision: Option<u64>,
     ) -> Result<store::Reply, store::Error> {
-        let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
+        let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(ended_command_event).unzip();
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: store::CommitCallback = Box::new(move |reply| drop(sender.send(reply)));
         let num = device.num;
@@ -278,7 +278,7 @@ impl Handle {
     }
 
     /// Records that the device connected or disconnected. Does not wait for room in the queue: there are at most two for each connection.
-    pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
+    pub fn submit_lifecycle_event(&self, device: &Arc<Device>, data: EventData) {
         let (device, events) = (Some(device), vec![NewEvent::new(false, data)]);
         let _ = self.append(EventBatch { device, events, ..EventBatch::default() }, Entry::of_events);
     }
@@ -290,7 +290,7 @@ impl Handle {
         batch: EventBatch<'_>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) -> Result<QueuePosition, Error> {
-        let EventBatch { device, events, time_ms, order, before, permit, on_commit } = batch;
+        let EventBatch { device, events, time_ms, order, preceding, permit, on_commit } = batch;
         let _order = order.or_else(|| match device {
             Some(device) => Some(device.order()),
             None => self.topic_locks.of(&events).map(Mutex::lock),
@@ -298,20 +298,20 @@ impl Handle {
         let time_ms = time_ms.unwrap_or_else(clock::now_ms);
         let sync = events.iter().any(|event| event.durable);
         let traces = self.traces.on();
-        let joined = if traces.is_some() { joined(&events) } else { Vec::new() };
+        let contexts = if traces.is_some() { trace_contexts(&events) } else { Vec::new() };
         let mut events: Vec<Event> = events
             .into_iter()
             .map(|NewEvent { durable, mut data, .. }| {
                 if let (EventData::State { version, payload }, Some(device)) = (&mut data, device) {
                     *version = device.next_state_version();
-                    device.state_submitted(payload);
+                    device.record_submitted_state(payload);
                 }
                 Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })
             .collect();
-        let appended = self.store.append(before, entry(events.clone()), sync, permit, on_commit);
+        let appended = self.store.append(preceding, entry(events.clone()), sync, permit, on_commit);
         let (first, position) = appended.ok_or(Error::Closed)?;
-        for (index, context) in joined {
+        for (index, context) in contexts {
             traces.iter().for_each(|traces| traces.join(Seq(first.0 + index), context));
         }
         for (event, seq) in events.iter_mut().zip(first.0..) {
@@ -326,12 +326,13 @@ impl Handle {
 }
 
 /// The events, by index, that belong to a trace: the one that their sender named, or that of the API call in progress.
-fn joined(events: &[NewEvent]) -> Vec<(u64, Context)> {
-    let around = telemetry::current();
-    let context = |event: &NewEvent| event.trace.as_deref().copied().or(around);
+fn trace_contexts(events: &[NewEvent]) -> Vec<(u64, Context)> {
+    let api_call = telemetry::current();
+    let context = |event: &NewEvent| event.trace.as_deref().copied().or(api_call);
     (0..).zip(events).filter_map(|(index, event)| Some((index, context(event)?))).collect()
 }
 
+/// The entry of the changes. Returns `None` if there are none.
 fn changes_entry(changes: Vec<BrokerChange>) -> Option<Entry> {
     (!changes.is_empty()).then_some(Entry::Broker(changes))
 }
@@ -340,7 +341,7 @@ fn on_commit(done: Option<EventsCommitted>) -> OnCommit {
     done.map(|done| -> store::CommitCallback { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) }).into()
 }
 
-/// A command's number, and the event that it ended.
-fn settled(EndedCommand { num, id, status }: EndedCommand) -> (u64, NewEvent) {
+/// A command's number, and the event that says that it has ended.
+fn ended_command_event(EndedCommand { num, id, status }: EndedCommand) -> (u64, NewEvent) {
     (num, NewEvent::new(true, EventData::CommandSettled { id, status }))
 }

@@ -5,28 +5,30 @@ use switchbox_model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, HeldB
 use switchbox_store as store;
 use switchbox_store::JournalPage;
 
-/// Bytes of the journal that are read in one go.
+/// Bytes of the journal that are read at once.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// How far after an event executions of it are looked for, in pages.
+/// Pages of the journal after an event in which its executions are searched.
 const PAGES: usize = 32;
 
-/// In the order of the journal.
+/// An event and its executions. Each list is in the order of the journal.
 #[derive(Debug, Default)]
 pub struct EventHistory {
     /// `None` if the event does not exist or is no longer kept.
     pub event: Option<Event>,
     /// The effect that caused the event, if one did.
     pub by: Option<EffectKey>,
+    /// The executions for the event.
     pub handled: Vec<Handled>,
+    /// The method calls of the executions.
     pub calls: Vec<CallRecord>,
-    /// What a rate held back, and for how long. Not kept longer than the journal.
+    /// Executions whose effects a rate held back, and for how long. Not kept longer than the journal.
     pub held: Vec<HeldBack>,
-    /// There is more of the journal than was looked through.
+    /// Whether there is a later part of the journal that was not searched.
     pub cut: bool,
 }
 
 impl EventHistory {
-    /// What a rate held back of this try.
+    /// Whether and why the effects of this attempt were held back.
     #[must_use]
     pub fn held_back(&self, plugin: &PluginName, attempt: u32) -> Option<&HeldBack> {
         // A dead letter that was redriven has been held back before under the same numbers.
@@ -60,12 +62,13 @@ impl EventHistory {
     }
 }
 
+/// Whether the cause is an execution for this event.
 fn is_for(cause: &Cause, event: Seq) -> bool {
     matches!(cause, Cause::Plugin { seq, .. } if *seq == event)
 }
 
 impl Handle {
-    /// Looks for an event and its executions; with `plugin`, only until that one's is found.
+    /// Searches the journal for an event and its executions. With `plugin`, the search ends at the execution by that plugin.
     pub async fn event_history(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<EventHistory, store::Error> {
         let mut history = EventHistory::default();
         let mut row = self.store.row_of(seq).await?;
@@ -86,8 +89,8 @@ impl Handle {
             for kept in self.store.kept(seq).await? {
                 history.event = history.event.take().or(kept.event);
                 history.by = history.by.take().or(kept.by);
-                let known = |handled: &Handled| history.handled.contains(handled);
-                history.handled.extend(kept.handled.filter(|handled| !known(handled)));
+                let is_known = |handled: &Handled| history.handled.contains(handled);
+                history.handled.extend(kept.handled.filter(|handled| !is_known(handled)));
             }
         }
         Ok(history)

@@ -6,7 +6,7 @@ use switchbox_model::{CallRecord, Cause, DeviceNum, Event, EventKind, Handled, O
 /// much.
 const OUT_OF_ORDER_MS: u64 = 60_000;
 
-/// Which events.
+/// The events that a caller requests.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     pub device: Option<DeviceNum>,
@@ -16,19 +16,19 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    pub(super) fn takes(&self, event: &Event) -> bool {
+    pub(super) fn matches(&self, event: &Event) -> bool {
         self.device.is_none_or(|device| event.device == Some(device))
             && self.kind.is_none_or(|kind| event.data.kind() == kind)
             && self.since_ms.is_none_or(|since| event.time_ms >= since)
     }
 
-    /// Earlier entries of the journal are older than the requested ones.
-    pub(super) fn ends_at(&self, event: &Event) -> bool {
-        older(event.time_ms, self.since_ms)
+    /// Whether all earlier entries of the journal are older than the requested ones.
+    pub(super) fn ends_search_at(&self, event: &Event) -> bool {
+        is_older(event.time_ms, self.since_ms)
     }
 }
 
-/// Which executions.
+/// The executions that a caller requests.
 #[derive(Debug, Clone, Default)]
 pub struct ExecutionFilter {
     pub plugin: Option<PluginName>,
@@ -39,11 +39,11 @@ pub struct ExecutionFilter {
     pub logged: bool,
     /// Only those that ended at this time or later, milliseconds since the Unix epoch.
     pub since_ms: Option<u64>,
-    /// For what this device sent, or with an effect on it.
+    /// Only those for events of this device, or with an effect on it.
     pub device: Option<DeviceNum>,
 }
 
-/// One of its effects is on the device.
+/// Whether one of the effects is on the device.
 pub(super) fn touches(outcome: &Outcome, device: DeviceNum) -> bool {
     match outcome {
         Outcome::Done { effects } => effects.iter().any(|effect| effect.device() == Some(device)),
@@ -52,7 +52,7 @@ pub(super) fn touches(outcome: &Outcome, device: DeviceNum) -> bool {
 }
 
 impl ExecutionFilter {
-    pub(super) fn takes(&self, handled: &Handled) -> bool {
+    pub(super) fn matches(&self, handled: &Handled) -> bool {
         self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
             && self.event.is_none_or(|event| handled.seq == event)
             && (!self.interesting || handled.is_interesting())
@@ -60,37 +60,38 @@ impl ExecutionFilter {
             && self.since_ms.is_none_or(|since| handled.time_ms >= since)
     }
 
-    /// Earlier entries of the journal are older than the requested ones.
-    pub(super) fn ends_at(&self, handled: &Handled) -> bool {
-        older(handled.time_ms, self.since_ms)
+    /// Whether all earlier entries of the journal are older than the requested ones.
+    pub(super) fn ends_search_at(&self, handled: &Handled) -> bool {
+        is_older(handled.time_ms, self.since_ms)
     }
 }
 
-/// Which method calls.
+/// The method calls that a caller requests.
 #[derive(Debug, Clone, Default)]
 pub struct CallFilter {
-    /// Of this device's methods.
+    /// Only those of this device's methods.
     pub device: Option<DeviceNum>,
-    /// By this plugin.
+    /// Only those by this plugin.
     pub plugin: Option<PluginName>,
     /// Only those that began at this time or later, milliseconds since the Unix epoch.
     pub since_ms: Option<u64>,
 }
 
 impl CallFilter {
-    pub(super) fn takes(&self, call: &CallRecord) -> bool {
-        let by = |requested: &PluginName| matches!(&call.cause, Cause::Plugin { plugin, .. } if plugin == requested);
+    pub(super) fn matches(&self, call: &CallRecord) -> bool {
+        let is_by = |requested: &PluginName| matches!(&call.cause, Cause::Plugin { plugin, .. } if plugin == requested);
         self.device.is_none_or(|device| call.device == device)
-            && self.plugin.as_ref().is_none_or(by)
+            && self.plugin.as_ref().is_none_or(is_by)
             && self.since_ms.is_none_or(|since| call.time_ms >= since)
     }
 
-    /// Earlier entries of the journal are older than the requested ones. Calls are recorded when they end.
-    pub(super) fn ends_at(&self, call: &CallRecord) -> bool {
-        older(call.time_ms.saturating_add(call.took_ms), self.since_ms)
+    /// Whether all earlier entries of the journal are older than the requested ones. Calls are recorded when they end.
+    pub(super) fn ends_search_at(&self, call: &CallRecord) -> bool {
+        is_older(call.time_ms.saturating_add(call.took_ms), self.since_ms)
     }
 }
 
-fn older(time_ms: u64, since_ms: Option<u64>) -> bool {
+/// Whether entries before one of this time are older than `since_ms`.
+fn is_older(time_ms: u64, since_ms: Option<u64>) -> bool {
     since_ms.is_some_and(|since| time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
 }

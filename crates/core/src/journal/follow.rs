@@ -8,28 +8,29 @@ use switchbox_model::{DeviceNum, Entry, Event, EventKind, Handled, HandledInRun,
 use switchbox_store as store;
 use switchbox_store::{JournalPage, JournalRow};
 
-/// Bytes of the journal that are read in one go.
+/// Bytes of the journal that are read at once.
 const PAGE_BYTES: usize = 256 * 1024;
 /// A follower that is further behind than this skips to the end of the journal.
 const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
-/// Events whose executions are recognised as belonging to the followed device.
+/// How many events of the followed device are remembered, so that their executions are recognised.
 const RECENT: usize = 4_096;
 
-/// The place of a follower: it has seen everything up to and including this.
+/// The position of a follower: it has got everything up to and including this item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub row: i64,
-    /// The place among the events and executions of the row.
+    /// The index among the events and executions of the row.
     pub index: usize,
     /// The last event that it has seen, or that its filter left out.
     pub seq: Seq,
 }
 
-/// Of what a follower gets.
+/// The items that a follower requests.
 #[derive(Debug, Clone, Default)]
 pub struct FollowFilter {
-    /// What it sent, and what was done for that or to it.
+    /// Only events of this device, and executions for these or with an effect on it.
     pub device: Option<DeviceNum>,
+    /// Only events of this kind.
     pub kind: Option<EventKind>,
     /// Whether the follower gets events.
     pub events: bool,
@@ -42,7 +43,7 @@ pub struct FollowFilter {
     pub max: Option<SampleRate>,
 }
 
-/// What a follower gets.
+/// An item that a follower gets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
     Event(Event),
@@ -58,17 +59,19 @@ pub enum Followed {
 pub struct Follower {
     store: store::Handle,
     filter: FollowFilter,
-    /// The next row to read, and how many of its items are known already.
+    /// The next row to read.
     row: i64,
+    /// How many items of that row the follower has got already.
     skip: usize,
     /// The last event that was read. `None` when there was none.
-    last: Option<Seq>,
+    last_seq: Option<Seq>,
+    /// The newest events of the followed device.
     recent: VecDeque<Seq>,
     allowance: Allowance,
     shared_page: Arc<SharedPage>,
 }
 
-/// What one call returns.
+/// What one call of [`Follower::next`] returns, while it is made.
 struct FollowResult {
     items: Vec<(Cursor, Followed)>,
     allowance: Allowance,
@@ -85,16 +88,17 @@ impl FollowResult {
         }
     }
 
-    fn items(mut self) -> Vec<(Cursor, Followed)> {
+    /// The items, and the number of those that were left out of the sample.
+    fn into_items(mut self) -> Vec<(Cursor, Followed)> {
         self.items.extend(self.left_out.map(|(at, count)| (at, Followed::LeftOut(count))));
         self.items
     }
 }
 
 impl Handle {
-    /// From `after` on, or from now on.
+    /// Follows the journal behind the position `after`, or from now on without one.
     pub async fn follow(&self, after: Option<Cursor>, filter: FollowFilter) -> Result<Follower, store::Error> {
-        let (row, skip, last) = match after {
+        let (row, skip, last_seq) = match after {
             Some(cursor) => (cursor.row, cursor.index + 1, cursor.seq),
             None => {
                 let (row, seq) = self.store.journal_end();
@@ -103,76 +107,85 @@ impl Handle {
         };
         let shared_page = self.shared_page();
         let (store, allowance) = (self.store.clone(), Allowance::new(filter.max));
-        Ok(Follower { store, filter, row, skip, last: Some(last), recent: VecDeque::new(), allowance, shared_page })
+        Ok(Follower {
+            store,
+            filter,
+            row,
+            skip,
+            last_seq: Some(last_seq),
+            recent: VecDeque::new(),
+            allowance,
+            shared_page,
+        })
     }
 
     fn shared_page(&self) -> Arc<SharedPage> {
-        let mut known = self.shared_page.lock();
-        let shared = known.upgrade().unwrap_or_default();
-        *known = Arc::downgrade(&shared);
+        let mut current = self.shared_page.lock();
+        let shared = current.upgrade().unwrap_or_default();
+        *current = Arc::downgrade(&shared);
         shared
     }
 }
 
 impl Follower {
-    /// What came since the last time; nothing when nothing did.
+    /// The items that were written since the last call; none if there are none.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
         self.allowance.refill();
-        let mut found = FollowResult { items: Vec::new(), allowance: self.allowance, left_out: None };
+        let mut result = FollowResult { items: Vec::new(), allowance: self.allowance, left_out: None };
         let page = if self.filter.max.is_some() {
             self.shared_page.read(&self.store, self.row).await?
         } else if self.store.journal_bytes_from(self.row) > BEHIND_BYTES {
             let (row, seq) = self.store.journal_end();
-            found.items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
+            result.items.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
             (self.row, self.skip) = (row + 1, 0);
-            self.last = Some(seq);
-            return Ok(found.items);
+            self.last_seq = Some(seq);
+            return Ok(result.items);
         } else {
             Arc::new(self.store.journal_page(self.row, PAGE_BYTES).await?)
         };
         let JournalPage { rows, next } = &*page;
-        let first = self.row;
-        for row in rows.iter().filter(|row| row.row >= first) {
-            self.read_row(row, &mut found);
+        let first_row = self.row;
+        for row in rows.iter().filter(|row| row.row >= first_row) {
+            self.read_row(row, &mut result);
         }
         // A page that is empty says where it would have begun.
         if *next > self.row {
             (self.row, self.skip) = (*next, 0);
         }
-        self.allowance = found.allowance;
-        Ok(found.items())
+        self.allowance = result.allowance;
+        Ok(result.into_items())
     }
 
-    fn read_row(&mut self, row: &JournalRow, found: &mut FollowResult) {
-        let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
+    fn read_row(&mut self, row: &JournalRow, result: &mut FollowResult) {
+        let skipped = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
         let mut index = 0;
         let mut cursor = |seq| {
             index += 1;
-            (index > known).then_some(Cursor { row: row.row, index: index - 1, seq })
+            (index > skipped).then_some(Cursor { row: row.row, index: index - 1, seq })
         };
         for entry in &row.entries {
             if let Entry::Handled(run) = entry {
                 for handled in &run.events {
-                    let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
+                    let Some(cursor) = cursor(self.last_seq.unwrap_or_default()) else { continue };
                     if self.wants_execution(run, handled) {
-                        found.add(cursor, || Followed::Execution(run.handled(handled)));
+                        result.add(cursor, || Followed::Execution(run.handled(handled)));
                     }
                 }
             }
             for event in entry.events() {
                 let Some(cursor) = cursor(event.seq) else { continue };
-                found.items.extend(self.missed(event.seq, cursor));
-                self.last = Some(event.seq);
+                result.items.extend(self.missed(event.seq, cursor));
+                self.last_seq = Some(event.seq);
                 if self.wants_event(event) {
-                    found.add(cursor, || Followed::Event(event.clone()));
+                    result.add(cursor, || Followed::Event(event.clone()));
                 }
             }
         }
     }
 
-    /// Events have no gaps in their numbers, so a gap is what was left out.
+    /// The number of events that were left out before the event `now`: event numbers have no gaps, so a gap is what was left out.
     fn missed(&self, now: Seq, at: Cursor) -> Option<(Cursor, Followed)> {
-        let gap = now.0.saturating_sub(self.last?.0 + 1);
+        let gap = now.0.saturating_sub(self.last_seq?.0 + 1);
         (gap > 0).then_some((at, Followed::Missed(gap)))
     }
 

@@ -29,15 +29,15 @@ use switchbox_model::{
 };
 use switchbox_store as store;
 
-/// Rows of the journal that are read in one go.
+/// Rows of the journal that are read at once.
 const CHUNK_ROWS: usize = 256;
-/// Rows of the journal that one page looks through at most; a page may end early because of it.
+/// Rows of the journal that are searched for one page, at most. A page may end early because of it.
 const PAGE_ROWS: usize = 16 * 1024;
-/// Pages that a search for the executions of one device looks through at most.
+/// Pages that are searched for the executions of one device, at most.
 const DEVICE_PAGES: usize = 64;
 /// A [`Position`] with this row is among the kept records, which outlive the journal: rows of the journal start at 1.
 const KEPT_RECORDS_ROW: i64 = 0;
-/// Dead letters that are read in one go.
+/// Dead letters that are read at once.
 const DEAD_LETTERS: usize = 100;
 
 /// Reads the journal. Cheap to clone.
@@ -61,16 +61,16 @@ impl Handle {
         limit: usize,
         filter: &EventFilter,
     ) -> Result<Page<Event>, store::Error> {
-        let mut ended = false;
+        let mut is_past_start = false;
         let take = |entry: Entry, found: &mut Vec<Option<Event>>| {
             let events = entry.into_events().into_iter();
             found.extend(events.map(|event| {
-                ended |= filter.ends_at(&event);
-                filter.takes(&event).then_some(event)
+                is_past_start |= filter.ends_search_at(&event);
+                filter.matches(&event).then_some(event)
             }));
         };
         let (items, next) = self.walk(before, limit, take).await?;
-        Ok(items.page(next.filter(|_| !ended)))
+        Ok(items.into_page(next.filter(|_| !is_past_start)))
     }
 
     /// At most `limit` executions before `before` (`None` for the newest).
@@ -86,7 +86,7 @@ impl Handle {
         for _ in 0..DEVICE_PAGES {
             let page = self.all_executions(from, limit - items.items.len(), filter).await?;
             for handled in page.items {
-                if touches(&handled.outcome, device) || origins.of(handled.seq).await? == Some(device) {
+                if touches(&handled.outcome, device) || origins.device_of(handled.seq).await? == Some(device) {
                     items.bytes += handled.weight();
                     items.items.push(handled);
                 }
@@ -98,7 +98,7 @@ impl Handle {
                 break;
             }
         }
-        Ok(items.page(from))
+        Ok(items.into_page(from))
     }
 
     /// At most `limit` method calls before `before` (`None` for the newest).
@@ -108,16 +108,16 @@ impl Handle {
         limit: usize,
         filter: &CallFilter,
     ) -> Result<Page<CallRecord>, store::Error> {
-        let mut ended = false;
+        let mut is_past_start = false;
         let take = |entry: Entry, found: &mut Vec<Option<CallRecord>>| {
             let Entry::Called(calls) = entry else { return };
             found.extend(calls.into_iter().map(|call| {
-                ended |= filter.ends_at(&call);
-                filter.takes(&call).then_some(call)
+                is_past_start |= filter.ends_search_at(&call);
+                filter.matches(&call).then_some(call)
             }));
         };
         let (items, next) = self.walk(before, limit, take).await?;
-        Ok(items.page(next.filter(|_| !ended)))
+        Ok(items.into_page(next.filter(|_| !is_past_start)))
     }
 
     /// The device of each event. `None` for an event without a device, and for one that is no longer kept.
@@ -129,14 +129,14 @@ impl Handle {
         let mut devices = Vec::new();
         for seq in events {
             devices.push(match seq {
-                Some(seq) => origins.of(seq).await?,
+                Some(seq) => origins.device_of(seq).await?,
                 None => None,
             });
         }
         Ok(devices)
     }
 
-    /// Of any device: those of the journal, then the kept ones.
+    /// Executions for events of any device: those of the journal, then the kept ones.
     async fn all_executions(
         &self,
         before: Option<Position>,
@@ -144,27 +144,27 @@ impl Handle {
         filter: &ExecutionFilter,
     ) -> Result<Page<Handled>, store::Error> {
         if let Some(position) = before.filter(|position| position.row == KEPT_RECORDS_ROW) {
-            return self.kept_records(position.index, Items::new(limit), filter).await;
+            return self.add_kept_records(position.index, Items::new(limit), filter).await;
         }
-        let mut ended = false;
+        let mut is_past_start = false;
         let (items, next) = self
             .walk(before, limit, |entry, found| {
                 let Entry::Handled(run) = entry else { return };
                 for handled in run.each() {
-                    ended |= filter.ends_at(&handled);
-                    found.push(filter.takes(&handled).then_some(handled));
+                    is_past_start |= filter.ends_search_at(&handled);
+                    found.push(filter.matches(&handled).then_some(handled));
                 }
             })
             .await?;
         match next {
-            _ if ended => Ok(items.page(None)),
-            Some(next) => Ok(items.page(Some(next))),
-            None => self.kept_records(usize::MAX, items, filter).await,
+            _ if is_past_start => Ok(items.into_page(None)),
+            Some(next) => Ok(items.into_page(Some(next))),
+            None => self.add_kept_records(usize::MAX, items, filter).await,
         }
     }
 
-    /// Adds the kept ones to a page that may already contain others.
-    async fn kept_records(
+    /// Adds kept executions, which outlive the journal, to a page that may already have others. `before`: only those with smaller numbers.
+    async fn add_kept_records(
         &self,
         before: usize,
         mut items: Items<Handled>,
@@ -173,20 +173,20 @@ impl Handle {
         let mut before = before;
         for _ in 0..PAGE_ROWS / CHUNK_ROWS {
             let num = i64::try_from(before).unwrap_or(i64::MAX);
-            let found = self.store.kept_before(num, CHUNK_ROWS).await?;
-            let Some((oldest, _)) = found.last() else { return Ok(items.page(None)) };
+            let records = self.store.kept_before(num, CHUNK_ROWS).await?;
+            let Some((oldest, _)) = records.last() else { return Ok(items.into_page(None)) };
             let oldest = usize::try_from(*oldest).unwrap_or(0);
-            for (num, kept) in found {
+            for (num, kept) in records {
                 items.oldest_ms = kept.handled.as_ref().map(|handled| handled.time_ms).or(items.oldest_ms);
-                let taken = kept.handled.filter(|handled| filter.takes(handled));
+                let taken = kept.handled.filter(|handled| filter.matches(handled));
                 if taken.is_some_and(|handled| items.push(handled).is_err()) {
-                    return Ok(items.page(Some(Position { row: KEPT_RECORDS_ROW, index: before })));
+                    return Ok(items.into_page(Some(Position { row: KEPT_RECORDS_ROW, index: before })));
                 }
                 before = usize::try_from(num).unwrap_or(0);
             }
             before = oldest;
         }
-        Ok(items.page(Some(Position { row: KEPT_RECORDS_ROW, index: before })))
+        Ok(items.into_page(Some(Position { row: KEPT_RECORDS_ROW, index: before })))
     }
 
     /// In order of their ids, after `after`; with `plugin` only those of that one. Not many more bytes than a page has.
@@ -227,18 +227,18 @@ impl Handle {
         let mut items = Items::new(limit);
         // The row of the position itself is read again, up to its index.
         let mut from = before.map_or(i64::MAX, |position| position.row.saturating_add(1));
-        let mut looked_at = 0;
-        while looked_at < PAGE_ROWS {
+        let mut rows_read = 0;
+        while rows_read < PAGE_ROWS {
             let rows = self.store.journal_back(from, CHUNK_ROWS).await?;
             let Some(oldest) = rows.last().map(|row| row.row) else { return Ok((items, None)) };
-            looked_at += rows.len();
+            rows_read += rows.len();
             for row in rows {
-                let mut found = Vec::new();
+                let mut picked = Vec::new();
                 items.oldest_ms = row.entries.iter().find_map(time_ms).or(items.oldest_ms);
-                row.entries.into_iter().for_each(|entry| pick(entry, &mut found));
+                row.entries.into_iter().for_each(|entry| pick(entry, &mut picked));
                 let end = before.filter(|position| position.row == row.row).map_or(usize::MAX, |p| p.index);
-                let found = found.into_iter().enumerate().take(end).rev();
-                for (index, item) in found.filter_map(|(index, item)| Some((index, item?))) {
+                let newest_first = picked.into_iter().enumerate().take(end).rev();
+                for (index, item) in newest_first.filter_map(|(index, item)| Some((index, item?))) {
                     if items.push(item).is_err() {
                         return Ok((items, Some(Position { row: row.row, index: index + 1 })));
                     }
@@ -250,7 +250,7 @@ impl Handle {
     }
 }
 
-/// Of what happened, for those entries that say so.
+/// When the content of the entry happened. Returns `None` if the entry has no time.
 fn time_ms(entry: &Entry) -> Option<u64> {
     match entry {
         Entry::Handled(run) => Some(run.time_ms),

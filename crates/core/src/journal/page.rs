@@ -20,7 +20,7 @@ pub struct Page<T> {
     /// The time of the oldest entry that was looked at, milliseconds since the Unix epoch; later ones were all looked at. Is `None`
     /// without a next page, and if no entry had a time.
     pub searched_to_ms: Option<u64>,
-    /// It ended because of the size.
+    /// Whether the page ended because of its size.
     pub full: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct Page<T> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetterPage {
     pub items: Vec<DeadLetter>,
-    /// There may be more after the last.
+    /// Whether there may be more after the last.
     pub more: bool,
 }
 
@@ -49,8 +49,8 @@ impl<T: Weight> Items<T> {
     /// Returns the item if the page has no room for it. There is always room for the first.
     pub(super) fn push(&mut self, item: T) -> Result<(), T> {
         let bytes = item.weight();
-        let full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();
-        if full || self.items.len() >= self.limit {
+        let is_full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();
+        if is_full || self.items.len() >= self.limit {
             return Err(item);
         }
         self.bytes += bytes;
@@ -58,7 +58,8 @@ impl<T: Weight> Items<T> {
         Ok(())
     }
 
-    pub(super) fn page(self, next: Option<Position>) -> Page<T> {
+    /// The page of these items. `next`: where the next page begins.
+    pub(super) fn into_page(self, next: Option<Position>) -> Page<T> {
         let full = self.items.len() < self.limit && self.bytes > ADMIN_PAGE_BYTES / 2 && next.is_some();
         let searched_to_ms = self.oldest_ms.filter(|_| next.is_some());
         Page { items: self.items, next, searched_to_ms, full }

@@ -1,4 +1,4 @@
-//! How many items a follower that takes a sample gets: at a steady rate, and at once what it was not given before.
+//! How many items a follower that takes a sample gets at each look into the journal: a steady number, and those that earlier looks did not use.
 
 use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
@@ -6,13 +6,13 @@ use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleRate {
     /// Items for each look.
-    pub each: usize,
-    /// Items at most for one look, after looks that found fewer.
+    pub per_look: usize,
+    /// Items for one look, at most, after looks that found fewer than `per_look`.
     pub burst: usize,
 }
 
 impl SampleRate {
-    /// In items: the clock advances by `each` for a look.
+    /// In items: the clock advances by `per_look` for a look.
     fn in_items(self) -> TokenRate {
         TokenRate::new(1, self.burst as u64)
     }
@@ -34,13 +34,13 @@ impl Allowance {
         Self { rate, bucket: TokenBucket::default(), allowed: 0 }
     }
 
-    /// For the next look.
+    /// Adds the items of the next look.
     pub fn refill(&mut self) {
-        let each = self.rate.map_or(0, |rate| rate.each);
-        self.allowed = self.allowed.saturating_add(each as u64);
+        let per_look = self.rate.map_or(0, |rate| rate.per_look);
+        self.allowed = self.allowed.saturating_add(per_look as u64);
     }
 
-    /// Whether it gets one more.
+    /// Takes one item. Returns false if the follower may get no more.
     pub fn take(&mut self) -> bool {
         self.rate.is_none_or(|rate| self.bucket.take(self.allowed, rate.in_items()).is_ok())
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_was_not_given_is_saved_up_to_the_burst() {
-        let mut allowance = Allowance::new(Some(SampleRate { each: 4, burst: 40 }));
+        let mut allowance = Allowance::new(Some(SampleRate { per_look: 4, burst: 40 }));
         // A busy second, after a quiet one: all at once, then the rate.
         assert_eq!([100, 100, 100].map(|requested| taken(&mut allowance, requested)), [40, 4, 4]);
         assert_eq!([0, 1, 100].map(|requested| taken(&mut allowance, requested)), [0, 1, 11]);

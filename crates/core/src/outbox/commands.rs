@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    operator::{Error, Handle, refused},
+    operator::{Error, Handle, check_reply},
     queues::CommandQueues,
     sink::EffectSink,
 };
@@ -17,16 +17,16 @@ use switchbox_store::{CommandDoc, Doc};
 #[derive(Debug, Clone)]
 pub struct NewCommand {
     pub id: String,
-    /// Topic levels; empty = none.
+    /// The levels of the topic after that of the device's commands; empty if there are none.
     pub subfolder: String,
     pub payload: Bytes,
     pub properties: Vec<Property>,
-    /// Zero: only for a device that takes it now, which the caller has made sure of.
+    /// How long it waits for the device. Zero: the device gets it now or never; the caller has checked that it accepts commands.
     pub ttl: Duration,
 }
 
 impl Handle {
-    /// A command, sent as soon as it is durable, or else waiting for the device in its queue.
+    /// Queues a command for the device. It is sent when it is durable and the device is connected.
     pub async fn send_command(&self, device: &Device, command: NewCommand, cause: Cause) -> Result<(), Error> {
         let NewCommand { id, subfolder, payload, properties, ttl } = command;
         fields::COMMAND.check_len("a command", payload.len())?;
@@ -39,7 +39,7 @@ impl Handle {
             return Err(Error::QueueFull { limit: self.queues.max_open() });
         }
         let effect = Effect::Command { device: device.num, id, subfolder, payload, properties, ttl_ms };
-        refused(self.submit(effect, cause).await?)
+        check_reply(self.submit(effect, cause).await?)
     }
 }
 
@@ -55,33 +55,33 @@ pub(super) struct Committed {
 }
 
 /// Puts the command into the device's queue. A command for which there is no room or no device gets its final status from the
-/// command expiry: its end is an event of its own, and events get their numbers before the journal is written. The document does
+/// command expiry: its end is an event, and events get their numbers before the journal is written. The document does
 /// not depend on the device's connection, so a journal replay gives the same one.
 pub(super) fn apply(
     queues: &CommandQueues,
     sink: &dyn EffectSink,
     device: &Arc<Device>,
-    new: Committed,
+    committed: Committed,
     docs: &mut Vec<Doc>,
 ) {
-    let (num, room) = queues.open_next(device.num);
+    let (num, has_room) = queues.open_next(device.num);
     let mut command = CommandDoc {
         device: device.num,
         num,
-        id: new.id,
-        subfolder: new.subfolder,
-        payload: new.payload,
-        properties: new.properties,
-        ttl_ms: new.ttl_ms,
-        expires_ms: (new.ttl_ms > 0).then(|| new.time_ms.saturating_add(new.ttl_ms)),
+        id: committed.id,
+        subfolder: committed.subfolder,
+        payload: committed.payload,
+        properties: committed.properties,
+        ttl_ms: committed.ttl_ms,
+        expires_ms: (committed.ttl_ms > 0).then(|| committed.time_ms.saturating_add(committed.ttl_ms)),
         status_at_deadline: None,
         status: CommandStatus::Queued,
-        created_ms: new.time_ms,
+        created_ms: committed.time_ms,
         sent_ms: None,
         settled_ms: None,
-        cause: new.cause,
+        cause: committed.cause,
     };
-    if !room {
+    if !has_room {
         command.status_at_deadline = Some(CommandStatus::Rejected);
         command.expires_ms = Some(0);
     } else if !sink.command(device, &command) && command.ttl_ms == 0 {
@@ -127,7 +127,7 @@ mod tests {
 
     fn applied(queues: &CommandQueues, there: bool, ttl_ms: u64) -> CommandDoc {
         let cause = Cause::Api { caller: "test".into() };
-        let new = Committed {
+        let command = Committed {
             id: "c".into(),
             subfolder: String::new(),
             payload: Bytes::new(),
@@ -137,7 +137,7 @@ mod tests {
             cause,
         };
         let mut docs = Vec::new();
-        apply(queues, &FakeSink { accepts_commands: there }, &lamp(), new, &mut docs);
+        apply(queues, &FakeSink { accepts_commands: there }, &lamp(), command, &mut docs);
         let Some(Doc::Command(command)) = docs.pop() else { panic!("no command") };
         *command
     }

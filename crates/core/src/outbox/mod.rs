@@ -29,7 +29,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) cause: &'a dyn Fn(u32) -> Cause,
 }
 
-/// What effects change: devices and command queues. What is to be delivered goes to the sink.
+/// What effects change: devices and command queues. Deliveries go to the sink.
 pub(crate) struct Outbox {
     pub(crate) registry: registry::Handle,
     pub(crate) queues: CommandQueues,
@@ -97,8 +97,9 @@ impl Outbox {
             }
             (Effect::Command { id, subfolder, payload, properties, ttl_ms, .. }, Target::Device(device)) => {
                 let time_ms = origin.time_ms;
-                let new = commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
-                commands::apply(&self.queues, self.sink.as_ref(), &device, new, docs);
+                let command =
+                    commands::Committed { id, subfolder, payload, properties, ttl_ms, time_ms, cause: cause() };
+                commands::apply(&self.queues, self.sink.as_ref(), &device, command, docs);
             }
             (Effect::Kv(write), _) => {
                 if let Cause::Plugin { plugin, .. } = cause() {
@@ -132,7 +133,7 @@ impl Outbox {
         None
     }
 
-    /// A QoS 0 message may be lost, so it gets no document.
+    /// Hands a message to the sink. A QoS 0 message may be lost, so it gets no document.
     fn publish(&self, outgoing: OutgoingDoc, docs: &mut Vec<Doc>) {
         let message = Message {
             qos: outgoing.qos,
@@ -145,6 +146,7 @@ impl Outbox {
         }
     }
 
+    /// Makes a new version of the config.
     fn set_config(
         &self,
         device: &Arc<Device>,
@@ -162,7 +164,7 @@ impl Outbox {
     }
 }
 
-/// Whether its result depends on the current version. Such effects are checked before any effect of the entry is applied.
+/// Whether the result of the effect depends on the current version. Such effects are checked before any effect of the entry is applied.
 fn is_checked(effect: &Effect) -> bool {
     matches!(
         effect,
@@ -174,14 +176,14 @@ fn is_checked(effect: &Effect) -> bool {
 
 /// The target of an effect.
 enum Target {
-    /// It has no device, or a device that was deleted meanwhile: then the effect counts as if it came before the deletion.
+    /// The effect has no device, or a device that was deleted meanwhile: then the effect counts as if it came before the deletion.
     Nothing,
     Device(Arc<Device>),
     /// The device, and its config after the patch. `None` when the patch changes nothing.
     Patched(Arc<Device>, Option<Bytes>),
 }
 
-/// Looks every effect's device up, checks expected versions and computes the patches; each effect sees the earlier ones of the entry.
+/// Looks up the device of each effect, checks expected versions and computes the patches; each effect sees the earlier ones of the entry.
 fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, EntryRefusal> {
     let mut targets: Vec<Target> = Vec::with_capacity(effects.len());
     for effect in effects {
@@ -218,12 +220,14 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>,
     Ok(targets)
 }
 
-/// The config that is in force once the effects before are done.
-fn in_force(device: &Device, effects: &[Effect], before: &[Target]) -> Desired {
+/// The config that is in force after the earlier effects of the entry, which have `earlier_targets`.
+fn in_force(device: &Device, effects: &[Effect], earlier_targets: &[Target]) -> Desired {
     let mut desired = device
         .config()
         .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload.clone() });
-    for (effect, target) in effects.iter().zip(before).filter(|(effect, _)| effect.device() == Some(device.num)) {
+    for (effect, target) in
+        effects.iter().zip(earlier_targets).filter(|(effect, _)| effect.device() == Some(device.num))
+    {
         match (effect, target) {
             (Effect::Config { payload, .. }, _) => desired.set(payload),
             (Effect::ConfigForced { payload, .. }, _) | (_, Target::Patched(_, Some(payload))) => {

@@ -15,6 +15,7 @@ use switchbox_store::{ConfigReply, EntryRefusal, Reply};
 use switchbox_support::clock;
 use switchbox_telemetry::Tracer;
 
+/// Why an operator's effect is not applied.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     #[error("version {current} is in force, not version {expected}")]
@@ -38,13 +39,13 @@ pub enum Error {
 #[derive(Debug, Clone, Default)]
 pub struct NewConfig {
     pub payload: Bytes,
-    /// The version that must be in force.
+    /// The version that has to be in force, if the caller requires one.
     pub expected: Option<u64>,
     /// Creates a new version even if the current one has the same bytes.
     pub force: bool,
 }
 
-/// Asks for effects on behalf of operators. Cheap to clone.
+/// Submits effects for operators. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,
@@ -80,8 +81,8 @@ impl Handle {
         self.submit_config(effect, cause).await
     }
 
-    /// A new config version: the one in force, changed by a JSON merge patch, unless that changes nothing. With `expected`
-    /// that version must be in force.
+    /// Changes the config in force by a JSON merge patch (RFC 7396), which makes a new version unless it changes nothing. With `expected`, that
+    /// version must be in force.
     pub async fn patch_desired(
         &self,
         device: &Device,
@@ -115,7 +116,7 @@ impl Handle {
     async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<ConfigReply, Error> {
         match self.submit(effect, cause).await? {
             Reply::Configs(replies) => replies.first().copied().ok_or(Error::DeviceGone),
-            other => refused(other).and(Err(Error::DeviceGone)),
+            other => check_reply(other).and(Err(Error::DeviceGone)),
         }
     }
 
@@ -129,7 +130,8 @@ impl Handle {
     }
 }
 
-pub(super) fn refused(reply: Reply) -> Result<(), Error> {
+/// The error of an entry that was refused.
+pub(super) fn check_reply(reply: Reply) -> Result<(), Error> {
     match reply {
         Reply::Done | Reply::Configs(_) | Reply::Pruned(_) => Ok(()),
         Reply::Refused(EntryRefusal::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),

@@ -12,11 +12,12 @@ use tokio::sync::watch;
 
 use switchbox_model::{DeviceNum, OpenCommands};
 
+/// The open commands of one device.
 #[derive(Debug, Default)]
 struct Queue {
-    /// As the journal has it.
+    /// The open commands as the journal has them.
     open: OpenCommands,
-    /// Ended already, although the journal does not say so yet: only the task that claimed a command may end it.
+    /// Commands whose end is not in the journal yet: only the task that has claimed a command may end it.
     claimed: Vec<u64>,
 }
 
@@ -30,10 +31,12 @@ pub struct Undelivered {
 
 #[derive(Debug)]
 struct Inner {
+    /// How many commands may wait for one device.
     max_open: AtomicUsize,
     devices: Mutex<HashMap<DeviceNum, Queue>>,
+    /// Commands that could not be delivered and are not ended yet.
     undelivered: Mutex<Vec<Undelivered>>,
-    /// When the time of a command is over, at the earliest; milliseconds since the Unix epoch.
+    /// The earliest deadline of a command that was recorded, milliseconds since the Unix epoch.
     due: watch::Sender<u64>,
 }
 
@@ -44,7 +47,7 @@ pub struct CommandQueues {
 }
 
 impl CommandQueues {
-    /// As the store has them. `max_open` may wait for one device, until the journal says another limit.
+    /// The queues as the store has them. `max_open`: how many commands may wait for one device, until the journal has another limit.
     #[must_use]
     pub fn new(commands: HashMap<DeviceNum, OpenCommands>, max_open: u64) -> Self {
         let queue = |open| Queue { open, claimed: Vec::new() };
@@ -68,8 +71,8 @@ impl CommandQueues {
     pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
         let mut devices = self.inner.devices.lock();
         let queue = devices.entry(device).or_default();
-        let room = queue.open.len() < self.max_open();
-        (queue.open.open_next(), room)
+        let has_room = queue.open.len() < self.max_open();
+        (queue.open.open_next(), has_room)
     }
 
     /// Closes a command. Returns false if it had ended before. Only code that applies journal entries calls it.
@@ -90,11 +93,11 @@ impl CommandQueues {
     pub fn claim(&self, device: DeviceNum, num: u64) -> bool {
         let mut devices = self.inner.devices.lock();
         let Some(queue) = devices.get_mut(&device) else { return false };
-        let first = queue.open.contains(num) && !queue.claimed.contains(&num);
-        if first {
+        let is_first = queue.open.contains(num) && !queue.claimed.contains(&num);
+        if is_first {
             queue.claimed.push(num);
         }
-        first
+        is_first
     }
 
     /// Whether the command has not ended.
@@ -122,7 +125,7 @@ impl CommandQueues {
         self.inner.devices.lock().get(&device).map_or(0, |queue| queue.open.last())
     }
 
-    /// Before this one no command of the device is open.
+    /// The number of the device's oldest open command; all before it have ended.
     #[must_use]
     pub fn first(&self, device: DeviceNum) -> u64 {
         let devices = self.inner.devices.lock();
@@ -135,12 +138,12 @@ impl CommandQueues {
         self.inner.devices.lock().values().map(|queue| queue.open.len()).sum()
     }
 
-    /// A command's time will be over then.
+    /// A command has its deadline at `ms`.
     pub fn record_due(&self, ms: u64) {
         self.inner.due.send_if_modified(|due| {
-            let earlier = ms < *due;
+            let is_earlier = ms < *due;
             *due = (*due).min(ms);
-            earlier
+            is_earlier
         });
     }
 
@@ -153,24 +156,24 @@ impl CommandQueues {
         }
     }
 
-    /// Commands to be ended now, each of them given once.
+    /// The undelivered commands, which have to be ended now. Each is returned once.
     #[must_use]
     pub fn take_undelivered(&self) -> Vec<Undelivered> {
-        let mut taken = std::mem::take(&mut *self.inner.undelivered.lock());
+        let mut undelivered = std::mem::take(&mut *self.inner.undelivered.lock());
         // While the journal is replayed, the end of a command may come after it.
         let devices = self.inner.devices.lock();
-        taken.retain(|Undelivered { device, num, .. }| {
+        undelivered.retain(|Undelivered { device, num, .. }| {
             devices.get(device).is_some_and(|queue| queue.claimed.contains(num))
         });
-        taken
+        undelivered
     }
 
-    /// What [`Self::record_due`] noted is dealt with.
+    /// Forgets the deadline that [`Self::record_due`] recorded: the due commands are ended now.
     pub fn clear_due(&self) {
         self.inner.due.send_replace(u64::MAX);
     }
 
-    /// Changes when a command is due earlier.
+    /// The earliest recorded deadline; changes when a command is due earlier.
     #[must_use]
     pub fn due(&self) -> watch::Receiver<u64> {
         self.inner.due.subscribe()

@@ -6,9 +6,12 @@ use hashbrown::HashMap;
 
 use switchbox_model::DeviceNum;
 
+/// The bindings of all registries.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
+    /// The devices of each gateway.
     devices: HashMap<DeviceNum, BTreeSet<DeviceNum>>,
+    /// The gateways of each device.
     gateways: HashMap<DeviceNum, BTreeSet<DeviceNum>>,
 }
 
@@ -25,8 +28,8 @@ impl Bindings {
 
     /// Removes the binding. Returns false if there was none.
     pub(super) fn remove(&mut self, gateway: DeviceNum, device: DeviceNum) -> bool {
-        take(&mut self.gateways, device, gateway);
-        take(&mut self.devices, gateway, device)
+        remove_from(&mut self.gateways, device, gateway);
+        remove_from(&mut self.devices, gateway, device)
     }
 
     pub(super) fn devices_of(&self, gateway: DeviceNum) -> BTreeSet<DeviceNum> {
@@ -42,14 +45,14 @@ impl Bindings {
     }
 }
 
-/// Sets that have become empty go, so that the maps hold only what is bound.
-fn take(sets: &mut HashMap<DeviceNum, BTreeSet<DeviceNum>>, key: DeviceNum, value: DeviceNum) -> bool {
+/// Removes a value from the set of the key, and the set if it is empty. Returns false if the set did not have the value.
+fn remove_from(sets: &mut HashMap<DeviceNum, BTreeSet<DeviceNum>>, key: DeviceNum, value: DeviceNum) -> bool {
     let Some(set) = sets.get_mut(&key) else { return false };
-    let taken = set.remove(&value);
+    let is_removed = set.remove(&value);
     if set.is_empty() {
         sets.remove(&key);
     }
-    taken
+    is_removed
 }
 
 #[cfg(test)]

@@ -21,26 +21,29 @@ pub struct Device {
     pub num: DeviceNum,
     pub name: DeviceName,
     pub created_ms: u64,
+    /// See [`Device::order`].
     order: Mutex<()>,
+    /// The number of the newest state version that was submitted.
     last_state: AtomicU64,
     /// The newest state that was submitted to the journal and may not be applied yet. `None` when all are applied.
     submitted_state: Mutex<Option<Bytes>>,
-    /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
+    /// When the device last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
     heartbeat_ms: AtomicU64,
     /// When a config was last handed to its connection; 0 = never.
     config_sent_ms: AtomicU64,
+    /// The gateway over which it last sent something.
     gateway: LastGateway,
     inner: Mutex<Inner>,
 }
 
-/// What operators have said of a device, at one moment.
+/// What operators have configured for a device, at one moment.
 #[derive(Debug, Clone)]
 pub struct Registered {
     pub spec: Arc<DeviceSpec>,
     pub password: Option<PasswordHash>,
     /// The endpoint of its methods over HTTP. `None` if methods are called over MQTT.
     pub endpoint: Option<Arc<MethodEndpoint>>,
-    /// Another one after each change of these.
+    /// Changes with each change of the fields above.
     pub revision: u64,
 }
 
@@ -49,16 +52,17 @@ struct Inner {
     registered: Registered,
     config: Option<Arc<ConfigVersion>>,
     state: Option<Arc<StateVersion>>,
-    /// Without what has its own place above.
+    /// Without the times that are atomic fields of [`Device`].
     seen: LastSeen,
+    /// The device's last error.
     error: Option<DeviceError>,
-    /// The error is not in the journal yet.
+    /// Whether the journal does not have the error yet.
     error_is_new: bool,
     deleted: bool,
 }
 
 impl Device {
-    /// As the store has it.
+    /// A device as the store has it.
     #[must_use]
     pub fn new(doc: DeviceDoc, seen: LastSeen) -> Self {
         let (spec, password, revision) = (Arc::new(doc.spec), doc.password, doc.revision);
@@ -95,12 +99,12 @@ impl Device {
         self.last_state.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A state goes to the journal. Only while [`Device::order`] is held.
-    pub fn state_submitted(&self, payload: &Bytes) {
+    /// A state is submitted to the journal. Only while [`Device::order`] is held.
+    pub fn record_submitted_state(&self, payload: &Bytes) {
         *self.submitted_state.lock() = Some(payload.clone());
     }
 
-    /// What was handed to the journal did not get there.
+    /// The submitted state could not be written to the journal.
     pub fn forget_submitted_state(&self) {
         *self.submitted_state.lock() = None;
     }
@@ -114,7 +118,7 @@ impl Device {
         (payload, self.last_state.load(Ordering::Relaxed))
     }
 
-    /// All that operators have said of it.
+    /// All that operators have configured for the device.
     #[must_use]
     pub fn registered(&self) -> Registered {
         self.inner.lock().registered.clone()
@@ -151,27 +155,27 @@ impl Device {
     /// When something was last received from it and sent to it.
     #[must_use]
     pub fn seen(&self) -> LastSeen {
-        let time = |place: &AtomicU64| Some(place.load(Ordering::Relaxed)).filter(|time_ms| *time_ms > 0);
+        let time = |time_ms: &AtomicU64| Some(time_ms.load(Ordering::Relaxed)).filter(|time_ms| *time_ms > 0);
         let (heartbeat_ms, config_sent_ms) = (time(&self.heartbeat_ms), time(&self.config_sent_ms));
         LastSeen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
     }
 
-    /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the journal.
+    /// Records that the device sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the journal.
     pub fn record_ping(&self, time_ms: u64) {
         self.heartbeat_ms.store(time_ms, Ordering::Relaxed);
     }
 
-    /// Its connection was given a config. Not durable before the connection ends.
-    pub fn config_sent(&self, time_ms: u64) {
+    /// Records that the device's connection was given a config. Not durable before the connection ends.
+    pub fn record_config_sent(&self, time_ms: u64) {
         self.config_sent_ms.store(time_ms, Ordering::Relaxed);
     }
 
-    /// The gateway speaks for it from now on.
-    pub fn attached(&self, gateway: &DeviceId, time_ms: u64) {
+    /// The gateway has attached the device.
+    pub fn record_attached(&self, gateway: &DeviceId, time_ms: u64) {
         self.gateway.attached(gateway, time_ms);
     }
 
-    /// Its gateway sent something for it. Not durable before it is detached.
+    /// Records that the device's gateway sent an event for it. Not durable before the device is detached.
     pub fn record_gateway_event(&self, time_ms: u64) {
         self.gateway.record_event(time_ms);
     }
@@ -188,20 +192,20 @@ impl Device {
         self.gateway.take_new()
     }
 
-    /// For what applies the journal only.
+    /// Only for applying the journal.
     pub fn set_gateway_access(&self, access: GatewayAccess) {
         self.gateway.set(access);
     }
 
-    /// Something went wrong with it. Not durable before its connection ends.
-    pub fn failed(&self, mut error: DeviceError) {
+    /// Records what went wrong with the device. Not durable before its connection ends.
+    pub fn record_error(&self, mut error: DeviceError) {
         error.message.truncate(error.message.floor_char_boundary(limits::DEVICE_ERROR_BYTES));
         let mut inner = self.inner.lock();
         inner.error = Some(error);
         inner.error_is_new = true;
     }
 
-    /// What last went wrong with it.
+    /// The device's last error.
     #[must_use]
     pub fn error(&self) -> Option<DeviceError> {
         self.inner.lock().error.clone()
@@ -214,7 +218,7 @@ impl Device {
         std::mem::take(&mut inner.error_is_new).then(|| inner.error.clone()).flatten()
     }
 
-    /// For what applies the journal only.
+    /// Only for applying the journal.
     pub fn set_error(&self, error: DeviceError) {
         let mut inner = self.inner.lock();
         // Another one may have come while this one was written.
@@ -223,13 +227,13 @@ impl Device {
         }
     }
 
-    /// It enrolled by itself, and has sent nothing and was sent nothing since: registering it again loses nothing.
+    /// Whether the device enrolled by itself, and has sent and was sent nothing since. Such a device can be deleted: it loses nothing by enrolling again.
     #[must_use]
     pub fn never_used(&self) -> bool {
         let inner = self.inner.lock();
         let Registered { spec, password, endpoint, .. } = &inner.registered;
-        let as_enrolled = spec.is_enrolled() && password.is_none() && endpoint.is_none();
-        as_enrolled && inner.config.is_none() && inner.state.is_none() && inner.seen.event_ms.is_none()
+        let is_as_enrolled = spec.is_enrolled() && password.is_none() && endpoint.is_none();
+        is_as_enrolled && inner.config.is_none() && inner.state.is_none() && inner.seen.event_ms.is_none()
     }
 
     /// Whether `connected` is newer than `disconnected` among its events.
@@ -239,11 +243,11 @@ impl Device {
     }
 
     #[must_use]
-    pub fn deleted(&self) -> bool {
+    pub fn is_deleted(&self) -> bool {
         self.inner.lock().deleted
     }
 
-    /// 0 = none yet.
+    /// The version of the config in force; 0 if there is none yet.
     #[must_use]
     pub fn config_version(&self) -> u64 {
         self.inner.lock().config.as_ref().map_or(0, |c| c.version)
@@ -255,7 +259,7 @@ impl Device {
         self.inner.lock().config.as_ref().map_or((0, false), |config| (config.version, config.payload == payload))
     }
 
-    /// For what applies the journal only.
+    /// Only for applying the journal.
     pub fn set_config(&self, version: Arc<ConfigVersion>) {
         self.inner.lock().config = Some(version);
     }
@@ -274,26 +278,28 @@ impl Device {
         true
     }
 
-    /// For what applies the journal only.
+    /// Only for applying the journal.
     pub fn set_state(&self, version: Arc<StateVersion>) {
         self.last_state.fetch_max(version.version, Ordering::Relaxed);
         self.inner.lock().state = Some(version);
     }
 
-    /// For what applies the journal only.
+    /// Only for applying the journal.
     pub fn set_seen(&self, newer: LastSeen) {
-        let raise = |place: &AtomicU64, time_ms: Option<u64>| place.fetch_max(time_ms.unwrap_or(0), Ordering::Relaxed);
+        let raise = |current_ms: &AtomicU64, time_ms: Option<u64>| {
+            current_ms.fetch_max(time_ms.unwrap_or(0), Ordering::Relaxed)
+        };
         raise(&self.heartbeat_ms, newer.heartbeat_ms);
         raise(&self.config_sent_ms, newer.config_sent_ms);
         self.inner.lock().seen.fold(newer);
     }
 
-    /// As the store has it.
+    /// Sets the endpoint that the store has.
     pub(super) fn load_endpoint(&self, endpoint: MethodEndpoint) {
         self.inner.lock().registered.endpoint = Some(Arc::new(endpoint));
     }
 
-    /// Changes what operators have said of it. The caller sets another revision.
+    /// Changes what operators have configured for it. The caller sets another revision.
     pub(super) fn update(&self, change: impl FnOnce(&mut Registered)) {
         change(&mut self.inner.lock().registered);
     }

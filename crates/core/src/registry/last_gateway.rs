@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use switchbox_model::{DeviceId, registry::GatewayAccess};
 
+/// The gateway over which one device last sent something, and when.
 #[derive(Debug, Default)]
 pub(super) struct LastGateway {
     /// Milliseconds since the Unix epoch; 0 = never.
@@ -14,10 +15,11 @@ pub(super) struct LastGateway {
     recorded: Mutex<Recorded>,
 }
 
+/// The gateway, and what the journal has of it.
 #[derive(Debug, Default)]
 struct Recorded {
     gateway: Option<DeviceId>,
-    /// The time that the journal has; 0 = none of this gateway.
+    /// The time that the journal has; 0 if it has none of this gateway.
     time_ms: u64,
 }
 

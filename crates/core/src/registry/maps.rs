@@ -1,4 +1,4 @@
-//! The registries, devices and service accounts there are, by name and by number.
+//! All registries, devices and service accounts, by name and by number.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -8,12 +8,14 @@ use super::{bindings::Bindings, device::Device};
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, RegistryName, ServiceName};
 use switchbox_store::{Loaded, RegistryDoc, ServiceDoc};
 
+/// A registry and its devices.
 #[derive(Debug)]
 pub(super) struct Registry {
     pub(super) doc: RegistryDoc,
     pub(super) devices: BTreeMap<DeviceId, Arc<Device>>,
 }
 
+/// All registries, devices and service accounts.
 #[derive(Debug, Default)]
 pub(super) struct Maps {
     pub(super) registries: BTreeMap<RegistryName, Registry>,
@@ -71,11 +73,11 @@ impl Maps {
         self.by_num.values().filter(|device| device.is_connected())
     }
 
-    /// Devices that were enrolled and never used. A device that is bound to a gateway counts as used: the gateway speaks for it.
+    /// Devices that were enrolled and never used. A device that is bound to a gateway counts as used: the gateway may send for it.
     pub(super) fn never_used(&self, registry: Option<&RegistryName>, limit: usize) -> Vec<Arc<Device>> {
         let of_registry = |device: &&Arc<Device>| registry.is_none_or(|registry| device.name.registry == *registry);
-        let unused = |device: &&Arc<Device>| device.never_used() && self.bindings.gateways_of(device.num).is_empty();
-        self.by_num.values().filter(of_registry).filter(unused).take(limit).cloned().collect()
+        let is_unused = |device: &&Arc<Device>| device.never_used() && self.bindings.gateways_of(device.num).is_empty();
+        self.by_num.values().filter(of_registry).filter(is_unused).take(limit).cloned().collect()
     }
 
     /// The revision of what is changed now.
@@ -92,7 +94,7 @@ impl Maps {
         }
     }
 
-    pub(super) fn named(&self, name: &DeviceName) -> Option<&Arc<Device>> {
+    pub(super) fn find(&self, name: &DeviceName) -> Option<&Arc<Device>> {
         self.registries.get(&name.registry)?.devices.get(&name.id)
     }
 
@@ -105,11 +107,11 @@ impl Maps {
         registry: &RegistryName,
         after: Option<&DeviceId>,
         limit: usize,
-        keep: &dyn Fn(&Device) -> bool,
+        matches: &dyn Fn(&Device) -> bool,
     ) -> Option<Vec<Arc<Device>>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let devices = self.registries.get(registry)?.devices.range::<DeviceId, _>((from, Bound::Unbounded));
-        Some(devices.map(|(_, device)| device).filter(|device| keep(device)).take(limit).cloned().collect())
+        Some(devices.map(|(_, device)| device).filter(|device| matches(device)).take(limit).cloned().collect())
     }
 
     /// In order of their names.
@@ -121,7 +123,7 @@ impl Maps {
         self.registries.get(name).map(|registry| &registry.doc)
     }
 
-    pub(super) fn devices(&self) -> usize {
+    pub(super) fn device_count(&self) -> usize {
         self.by_num.len()
     }
 }

@@ -32,6 +32,7 @@ use switchbox_model::{
 use switchbox_store as store;
 use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
 
+/// Why an operation of an operator is refused.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     #[error("{0} does not exist")]
@@ -50,9 +51,9 @@ pub enum Error {
     NoSuchCredential(String),
     #[error("{0} has that credential already")]
     HasCredential(String),
-    /// It was changed since it was read.
-    #[error("{what} has revision {current} now, not {expected}: it was changed meanwhile")]
-    OtherRevision { what: String, expected: u64, current: u64 },
+    /// The object was changed since it was read.
+    #[error("{subject} has revision {current} now, not {expected}: it was changed meanwhile")]
+    OtherRevision { subject: String, expected: u64, current: u64 },
     /// A call that changes a device with its config expects another version of the config.
     #[error("version {current} of the config is in force, not version {expected}")]
     OtherVersion { expected: u64, current: u64 },
@@ -69,10 +70,10 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// Changes that a listener may be behind; beyond that, it has to check everything.
+/// How many changes a listener may be behind. If it is further behind, it has to check everything.
 const CHANGES: usize = 1_024;
 
-/// A change that decides which connections may stay.
+/// A change after which connections have to be revalidated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     Device(DeviceNum),
@@ -81,11 +82,12 @@ pub enum Changed {
     /// The registry's authorities changed, which may end connections of its devices.
     Registry(RegistryName),
     Service(ServiceName),
-    /// The wall clock went ahead: what has an end may have come to it.
+    /// The wall clock went ahead: credentials may have expired.
     Clock,
 }
 
 impl Changed {
+    /// What connections have to be revalidated for after a change. Returns `None` if none have to be.
     fn of(change: &RegistryChange) -> Option<Self> {
         match change {
             RegistryChange::DevicePatched { patch, .. } if patch.is_endpoint_only() => None,
@@ -127,20 +129,22 @@ impl Changed {
 #[derive(Debug, Clone)]
 pub struct Handle {
     maps: Arc<RwLock<Maps>>,
+    /// The highest number that a device ever had.
     last_num: Arc<AtomicU64>,
+    /// Notifies of changes after which connections have to be revalidated.
     changes: broadcast::Sender<Changed>,
-    /// Each change of an operator is made under a read lock.
-    order: Arc<sync::RwLock<()>>,
+    /// Operators change the registry under a read lock. With the write lock, no change is made: [`Handle::lock_changes`].
+    change_lock: Arc<sync::RwLock<()>>,
     store: store::Handle,
 }
 
 impl Handle {
-    /// From what the store has.
+    /// Loads the registry from the documents.
     #[must_use]
     pub fn load(store: store::Handle, loaded: &Loaded) -> Self {
         let last_num = Arc::new(AtomicU64::new(loaded.last_device));
         let changes = broadcast::Sender::new(CHANGES);
-        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, order: Arc::default(), store }
+        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, change_lock: Arc::default(), store }
     }
 
     /// Creates the default registry if there is no registry.
@@ -153,13 +157,13 @@ impl Handle {
 
     #[must_use]
     pub fn find(&self, name: &DeviceName) -> Option<Arc<Device>> {
-        self.maps.read().named(name).cloned()
+        self.maps.read().find(name).cloned()
     }
 
-    /// As [`Handle::find`], where only the number is wanted.
+    /// The number of a device. Returns `None` if there is no such device.
     #[must_use]
     pub fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
-        self.maps.read().named(name).map(|device| device.num)
+        self.maps.read().find(name).map(|device| device.num)
     }
 
     #[must_use]
@@ -167,7 +171,7 @@ impl Handle {
         self.maps.read().get(num)
     }
 
-    /// Lists devices in the order of their ids: those after `after` for which `keep` returns true, at most `limit`. Returns `None`
+    /// Lists devices in the order of their ids: those after `after` for which `matches` returns true, at most `limit`. Returns `None`
     /// if there is no such registry.
     #[must_use]
     pub fn list(
@@ -175,9 +179,9 @@ impl Handle {
         registry: &RegistryName,
         after: Option<&DeviceId>,
         limit: usize,
-        keep: &dyn Fn(&Device) -> bool,
+        matches: &dyn Fn(&Device) -> bool,
     ) -> Option<Vec<Arc<Device>>> {
-        self.maps.read().list(registry, after, limit, keep)
+        self.maps.read().list(registry, after, limit, matches)
     }
 
     /// All registries, in order of their names.
@@ -197,19 +201,19 @@ impl Handle {
         self.maps.read().registry(registry)?.spec.access_keys.get(name).cloned()
     }
 
-    /// Notifies the listeners of a change that decides which connections may stay, and that is not kept here.
+    /// Notifies the listeners of a change after which connections have to be revalidated, and which is not made here.
     pub fn announce(&self, changed: Changed) {
         // There are no receivers while the journal is replayed.
         let _ = self.changes.send(changed);
     }
 
-    /// What changes from now on.
+    /// Receives the changes that are made from now on.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Changed> {
         self.changes.subscribe()
     }
 
-    /// Devices whose newest event of coming and going is that they came.
+    /// Devices that were connected when the host stopped: the newer of their events `connected` and `disconnected` is `connected`.
     #[must_use]
     pub fn connected_at_stop(&self) -> Vec<Arc<Device>> {
         self.maps.read().connected_at_stop().cloned().collect()
@@ -224,13 +228,13 @@ impl Handle {
 
     /// How many devices there are.
     #[must_use]
-    pub fn devices(&self) -> usize {
-        self.maps.read().devices()
+    pub fn device_count(&self) -> usize {
+        self.maps.read().device_count()
     }
 
     /// Applies a change that is in the journal; with `revision`, only if what it changes has that one.
     pub fn apply(&self, change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
-        // Also while the journal is replayed: no number is given twice.
+        // Also while the journal is replayed, so that no number is given twice.
         if let RegistryChange::DeviceCreated(new) = &change {
             self.last_num.fetch_max(new.num.0, Ordering::Relaxed);
         }

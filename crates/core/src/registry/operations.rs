@@ -20,11 +20,11 @@ use switchbox_model::{
 use switchbox_store::{EntryRefusal, Reply};
 use switchbox_support::clock;
 
-/// What a device is registered with, in one step.
+/// What a device is registered with, in one entry.
 #[derive(Debug, Clone, Default)]
 pub struct Registration {
     pub spec: DeviceSpec,
-    /// Its URL has been checked.
+    /// The endpoint of its methods over HTTP. The caller has checked its URL.
     pub endpoint: Option<MethodEndpoint>,
     pub config: Option<FirstConfig>,
 }
@@ -33,9 +33,9 @@ pub struct Registration {
 impl Handle {
     pub async fn create_registry(&self, name: RegistryName, spec: RegistrySpec) -> Result<(), Error> {
         bounds::check_registry(&spec)?;
-        let what = registry(&name);
+        let subject = registry(&name);
         let change = RegistryChange::RegistryCreated { name, spec: Box::new(spec), time_ms: clock::now_ms() };
-        self.change(change, None, &what).await
+        self.change(change, None, &subject).await
     }
 
     pub async fn patch_registry(
@@ -71,7 +71,7 @@ impl Handle {
         self.change(change, revision, &registry(name)).await
     }
 
-    /// Refused if there is an enrolment with this id, or one for the same device.
+    /// Creates an enrolment. Refused if there is one with this id, or one for the same device.
     pub async fn create_enrollment(
         &self,
         name: &RegistryName,
@@ -79,39 +79,39 @@ impl Handle {
         enrollment: Enrollment,
     ) -> Result<(), Error> {
         bounds::check_enrollment(&enrollment)?;
-        let what = format!("enrolment {id}");
+        let subject = format!("enrolment {id}");
         let change = RegistryChange::EnrollmentCreated { name: name.clone(), id, enrollment: Box::new(enrollment) };
-        self.change(change, None, &what).await
+        self.change(change, None, &subject).await
     }
 
-    /// Refused if the enrolment is not as `before` any more. `enrollment` has the same registration id.
+    /// Refused if the enrolment is not equal to `expected` any more. `enrollment` has the same registration id.
     pub async fn replace_enrollment(
         &self,
         name: &RegistryName,
         id: String,
-        before: Enrollment,
+        expected: Enrollment,
         enrollment: Enrollment,
     ) -> Result<(), Error> {
         bounds::check_enrollment(&enrollment)?;
-        let what = format!("enrolment {id}");
-        let (name, before, enrollment) = (name.clone(), Box::new(before), Box::new(enrollment));
-        self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &what).await
+        let subject = format!("enrolment {id}");
+        let (name, before, enrollment) = (name.clone(), Box::new(expected), Box::new(enrollment));
+        self.change(RegistryChange::EnrollmentReplaced { name, id, before, enrollment }, None, &subject).await
     }
 
-    /// Devices that were registered by it stay. With `before`, it is deleted only if it is still as that.
+    /// Deletes an enrolment; devices that it has registered stay. With `expected`, only if the enrolment is equal to that.
     pub async fn delete_enrollment(
         &self,
         name: &RegistryName,
         id: String,
-        before: Option<Enrollment>,
+        expected: Option<Enrollment>,
     ) -> Result<(), Error> {
-        let what = format!("enrolment {id}");
+        let subject = format!("enrolment {id}");
         let name = name.clone();
-        let change = match before {
+        let change = match expected {
             None => RegistryChange::EnrollmentDeleted { name, id },
-            Some(before) => RegistryChange::EnrollmentDeletedIf { name, id, before: Box::new(before) },
+            Some(expected) => RegistryChange::EnrollmentDeletedIf { name, id, before: Box::new(expected) },
         };
-        self.change(change, None, &what).await
+        self.change(change, None, &subject).await
     }
 
     pub async fn delete_registry(&self, name: &RegistryName, revision: Option<u64>) -> Result<(), Error> {
@@ -119,15 +119,15 @@ impl Handle {
     }
 
     /// Registers a device, with its endpoint and its first config.
-    pub async fn create(&self, name: DeviceName, with: Registration) -> Result<Arc<Device>, Error> {
-        let Registration { spec, endpoint, config } = with;
+    pub async fn create(&self, name: DeviceName, registration: Registration) -> Result<Arc<Device>, Error> {
+        let Registration { spec, endpoint, config } = registration;
         bounds::check_device(&spec)?;
         if let Some(FirstConfig { payload, .. }) = &config {
             fields::CONFIG.check_len("a config", payload.len())?;
         }
         let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
-        let new = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
-        match self.call(RegistryChange::DeviceCreated(Box::new(new)), None).await? {
+        let new_device = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
+        match self.call(RegistryChange::DeviceCreated(Box::new(new_device)), None).await? {
             Reply::Refused(EntryRefusal::NotFound) => return Err(Error::NoSuch(registry(&name.registry))),
             Reply::Refused(why) => return Err(refused(why, name.to_string(), None)),
             _ => {}
@@ -143,7 +143,7 @@ impl Handle {
         self.change(change, revision, &device.name.to_string()).await
     }
 
-    /// None takes the password away.
+    /// Sets the password, or removes it if `hash` is `None`.
     pub async fn set_password(
         &self,
         device: &Device,
@@ -160,8 +160,8 @@ impl Handle {
         credential: Credential,
         revision: Option<u64>,
     ) -> Result<(), Error> {
-        let what = self.owner(&owner);
-        self.change(RegistryChange::CredentialAdded { owner, credential }, revision, &what).await
+        let subject = self.owner(&owner);
+        self.change(RegistryChange::CredentialAdded { owner, credential }, revision, &subject).await
     }
 
     /// `key` is the credential's PEM text.
@@ -171,17 +171,17 @@ impl Handle {
         key: String,
         revision: Option<u64>,
     ) -> Result<(), Error> {
-        let what = self.owner(&owner);
-        self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &what).await
+        let subject = self.owner(&owner);
+        self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &subject).await
     }
 
     /// Replaces one of two symmetric keys; the other stays as it is.
     pub async fn renew_key(&self, owner: KeyOwner, which: KeySlot, key: SymmetricKey) -> Result<(), Error> {
-        let what = match &owner {
+        let subject = match &owner {
             KeyOwner::Device(num) => self.named(*num),
             KeyOwner::AccessKey { registry: name, .. } => registry(name),
         };
-        self.change(RegistryChange::KeyRenewed { owner, which, key }, None, &what).await
+        self.change(RegistryChange::KeyRenewed { owner, which, key }, None, &subject).await
     }
 
     fn owner(&self, owner: &CredentialOwner) -> String {
@@ -191,20 +191,21 @@ impl Handle {
         }
     }
 
+    /// The name of a device, for an error.
     fn named(&self, num: DeviceNum) -> String {
         self.get(num).map_or_else(|| "the device".into(), |device| device.name.to_string())
     }
 
-    /// While it is held no other change of the registry is made: what [`Handle::check_delete`] says stays so.
+    /// While the guard is held, no other change of the registry is made, so that the result of [`Handle::check_delete`] stays true.
     pub async fn lock_changes(&self) -> OwnedRwLockWriteGuard<()> {
-        self.order.clone().write_owned().await
+        self.change_lock.clone().write_owned().await
     }
 
     /// Whether the deletion of the device would be refused now.
     pub fn check_delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
         let current = device.registered().revision;
         if let Some(expected) = revision.filter(|expected| *expected != current) {
-            return Err(Error::OtherRevision { what: device.name.to_string(), expected, current });
+            return Err(Error::OtherRevision { subject: device.name.to_string(), expected, current });
         }
         if self.maps.read().bindings.has_devices(device.num) {
             return Err(Error::HasBound(device.name.to_string()));
@@ -212,22 +213,22 @@ impl Handle {
         Ok(())
     }
 
-    /// Deletes a device without open commands. The delivery deletes those that have some.
+    /// Deletes a device without open commands. A device with open commands is deleted by `delivery::Handle::delete`.
     pub async fn delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
         let (nums, events) = (Vec::new(), Vec::new());
         let reply = self.submit(Entry::DeviceDeleted { num: device.num, revision, nums, events }).await?;
-        self.deleted(reply, device, revision)
+        self.deletion_result(reply, device, revision)
     }
 
-    /// What the reply to an `Entry::DeviceDeleted` says.
-    pub fn deleted(&self, reply: Reply, device: &Device, revision: Option<u64>) -> Result<(), Error> {
+    /// The result of a deletion, from the reply to its `Entry::DeviceDeleted`.
+    pub fn deletion_result(&self, reply: Reply, device: &Device, revision: Option<u64>) -> Result<(), Error> {
         match reply {
             Reply::Refused(why) => Err(refused(why, device.name.to_string(), revision)),
             _ => Ok(()),
         }
     }
 
-    /// Deletes those of these devices that enrolled by themselves and were never used; see [`Device::never_used`]. Which these were.
+    /// Deletes those of these devices that enrolled by themselves and were never used; see [`Device::never_used`]. Returns the deleted ones.
     pub async fn prune(&self, nums: Vec<DeviceNum>) -> Result<Vec<DeviceNum>, Error> {
         match self.call(RegistryChange::DevicesPruned { nums }, None).await? {
             Reply::Pruned(nums) => Ok(nums),
@@ -235,9 +236,9 @@ impl Handle {
         }
     }
 
-    /// May the gateway speak for the device? A lookup in memory.
+    /// Whether the device is bound to the gateway. A lookup in memory.
     #[must_use]
-    pub fn bound(&self, gateway: DeviceNum, device: DeviceNum) -> bool {
+    pub fn is_bound(&self, gateway: DeviceNum, device: DeviceNum) -> bool {
         self.maps.read().bindings.has(gateway, device)
     }
 
@@ -253,13 +254,13 @@ impl Handle {
         self.maps.read().bindings.gateways_of(device)
     }
 
-    /// Lets the gateway speak for the device; nothing changes when it may already.
+    /// Binds the device to the gateway. Nothing changes if it is bound already.
     pub async fn bind(&self, gateway: &Device, device: &Device) -> Result<(), Error> {
         let change = RegistryChange::Bound { gateway: gateway.num, device: device.num };
         self.change(change, None, &format!("{} to {}", device.name, gateway.name)).await.map_err(full)
     }
 
-    /// Unbinds devices from a gateway: the opposite of [`Handle::bind`].
+    /// Unbinds the device from the gateway.
     pub async fn unbind(&self, gateway: &Device, device: &Device) -> Result<(), Error> {
         let change = RegistryChange::Unbound { gateway: gateway.num, device: device.num };
         match self.call(change, None).await? {
@@ -268,10 +269,15 @@ impl Handle {
         }
     }
 
-    /// Makes the change; `what` is what it is of, for the error where it is refused.
-    pub(crate) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
+    /// Makes a change. `subject`: the changed object, for the error if the change is refused.
+    pub(crate) async fn change(
+        &self,
+        change: RegistryChange,
+        revision: Option<u64>,
+        subject: &str,
+    ) -> Result<(), Error> {
         match self.call(change, revision).await? {
-            Reply::Refused(why) => Err(refused(why, what.to_owned(), revision)),
+            Reply::Refused(why) => Err(refused(why, subject.to_owned(), revision)),
             _ => Ok(()),
         }
     }
@@ -281,7 +287,7 @@ impl Handle {
     }
 
     async fn submit(&self, entry: Entry) -> Result<Reply, Error> {
-        let _not_held = self.order.read().await;
+        let _change_lock = self.change_lock.read().await;
         Ok(self.store.call(entry).await?)
     }
 }
@@ -290,7 +296,7 @@ fn registry(name: &RegistryName) -> String {
     format!("registry {name}")
 }
 
-/// What was too much is something that there are as many of as there may be.
+/// Converts a limit that was hit into [`Error::Full`]: there are as many objects as there may be.
 pub(super) fn full(error: Error) -> Error {
     match error {
         Error::TooMuch(error) => Error::Full(error),
@@ -298,20 +304,20 @@ pub(super) fn full(error: Error) -> Error {
     }
 }
 
-fn refused(why: EntryRefusal, what: String, revision: Option<u64>) -> Error {
+fn refused(why: EntryRefusal, subject: String, revision: Option<u64>) -> Error {
     match why {
-        EntryRefusal::AlreadyExists => Error::Exists(what),
-        EntryRefusal::NotEmpty => Error::NotEmpty(what),
-        EntryRefusal::HasBound => Error::HasBound(what),
-        EntryRefusal::NotBindable => Error::NotBindable(what),
-        EntryRefusal::NoSuchCredential => Error::NoSuchCredential(what),
-        EntryRefusal::HasCredential => Error::HasCredential(what),
+        EntryRefusal::AlreadyExists => Error::Exists(subject),
+        EntryRefusal::NotEmpty => Error::NotEmpty(subject),
+        EntryRefusal::HasBound => Error::HasBound(subject),
+        EntryRefusal::NotBindable => Error::NotBindable(subject),
+        EntryRefusal::NoSuchCredential => Error::NoSuchCredential(subject),
+        EntryRefusal::HasCredential => Error::HasCredential(subject),
         EntryRefusal::OtherRevision { current } => {
-            Error::OtherRevision { what, expected: revision.unwrap_or_default(), current }
+            Error::OtherRevision { subject, expected: revision.unwrap_or_default(), current }
         }
         EntryRefusal::TooMuch(error) => Error::TooMuch(error),
         EntryRefusal::Conflict { expected, current, .. } => Error::OtherVersion { expected, current },
         EntryRefusal::Patch(problem) => Error::Patch(problem),
-        EntryRefusal::NotFound | EntryRefusal::NotBound => Error::NoSuch(what),
+        EntryRefusal::NotFound | EntryRefusal::NotBound => Error::NoSuch(subject),
     }
 }

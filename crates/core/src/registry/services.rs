@@ -17,7 +17,7 @@ impl Handle {
         self.maps.read().services.get(name).cloned()
     }
 
-    /// In order of their names.
+    /// All accounts, in the order of their names.
     #[must_use]
     pub fn services(&self) -> Vec<Arc<ServiceDoc>> {
         self.maps.read().services.values().cloned().collect()
@@ -25,12 +25,12 @@ impl Handle {
 
     pub async fn create_service(&self, name: ServiceName, spec: ServiceSpec) -> Result<(), Error> {
         bounds::check_service(&spec)?;
-        let what = name.to_string();
+        let subject = name.to_string();
         let change = RegistryChange::ServiceCreated { name, spec, time_ms: clock::now_ms() };
-        self.change(change, None, &what).await.map_err(full)
+        self.change(change, None, &subject).await.map_err(full)
     }
 
-    /// Its connections end when its lists are others.
+    /// Changes an account. Its connections are revalidated: they end if they are not allowed any more.
     pub async fn patch_service(
         &self,
         name: &ServiceName,
@@ -44,7 +44,7 @@ impl Handle {
         self.change(change, revision, name.as_str()).await
     }
 
-    /// None takes the password away.
+    /// Sets the password, or removes it if `hash` is `None`.
     pub async fn set_service_password(
         &self,
         name: &ServiceName,

@@ -10,14 +10,14 @@ use switchbox_model::PluginName;
 use switchbox_store::QueueShare;
 use switchbox_support::clock;
 
-/// The longest sleep while a timer waits: a wall clock that jumps is noticed that soon.
+/// The longest sleep while a timer waits, so that a jump of the wall clock is noticed.
 const STEP_MS: u64 = 1_000;
-/// Timers of one plugin that fire in one entry of the journal.
-const TOGETHER: usize = 64;
+/// Timers of one plugin that fire in one entry of the journal, at most.
+const MAX_FIRED: usize = 64;
 /// An estimate of the bytes that one entry takes up in the journal's queue.
 const ENTRY_BYTES: usize = 64 * 1024;
 
-/// Runs until `shutdown`.
+/// Fires timers when they are due, until `shutdown`.
 pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationToken) {
     loop {
         let waiting = timers.waiting();
@@ -38,12 +38,13 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
     }
 }
 
+/// Fires the due timers of one plugin.
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
     let permit = ingest.reserve(ENTRY_BYTES, QueueShare::Whole).await?;
-    let held = timers.lock(plugin).await;
+    let locked = timers.lock(plugin).await;
     // The journal computes the next times from the same moment.
     let now_ms = clock::now_ms();
-    let fired = held.take(now_ms, TOGETHER);
+    let fired = locked.take(now_ms, MAX_FIRED);
     if !fired.is_empty() {
         ingest.submit_timers(fired, now_ms, permit);
     }

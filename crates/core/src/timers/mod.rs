@@ -33,6 +33,7 @@ struct PluginTimers {
     state: Mutex<State>,
 }
 
+/// The timers of one plugin, and what is known of their events.
 #[derive(Debug, Default)]
 struct State {
     timers: Timers,
@@ -45,13 +46,14 @@ struct State {
 #[derive(Debug, Default)]
 struct Inner {
     plugins: RwLock<HashMap<PluginName, Arc<PluginTimers>>>,
-    /// The next due time may be another one.
+    /// Notified when the next due time may have changed.
     changed: Notify,
 }
 
 impl State {
+    /// The timer has fired: its event is unhandled until [`Handle::record_handled`].
     fn record_fired(&mut self, timer: Timer, by: Option<EffectKey>) {
-        // Where the plugin has cancelled it since, only this one firing is due again.
+        // If the plugin has cancelled the timer since, only this one firing is due again.
         let timer = Timer { schedule: Schedule::Once, ..timer };
         let (last, count) = self
             .unhandled
@@ -78,7 +80,7 @@ pub struct LockedTimers {
 }
 
 impl LockedTimers {
-    /// These effects of the event are queued for the journal, each with its place among all of them.
+    /// Applies effects of an event that are queued for the journal, each with its index among all effects of the event.
     pub fn apply(&self, seq: Seq, effects: Vec<(u32, Effect)>) {
         let mut state = self.cell.state.lock();
         for (index, effect) in effects {
@@ -97,30 +99,30 @@ impl LockedTimers {
 
     /// Whether the plugin has been notified that it starts with this component and these settings.
     #[must_use]
-    pub fn started(&self, version: &str) -> bool {
+    pub fn is_started(&self, version: &str) -> bool {
         self.cell.state.lock().timers.payload(START).is_some_and(|payload| payload == version.as_bytes())
     }
 
-    /// Notes that it is notified now.
+    /// Sets the timer that notifies the plugin of this version.
     pub fn start(&self, version: String, now_ms: u64) {
         self.cell.state.lock().timers.set(start(version, now_ms), None);
         self.inner.changed.notify_one();
     }
 
-    /// The plugin's own timers, and those that have fired and are not handled.
+    /// The timers that the plugin has set, and those that have fired and are not handled.
     #[must_use]
     pub fn all(&self) -> Vec<Timer> {
         let state = self.cell.state.lock();
-        let fired = state.unhandled.values().map(|(again, _)| again.timer.clone());
+        let fired = state.unhandled.values().map(|(unhandled_timer, _)| unhandled_timer.timer.clone());
         fired.chain(state.timers.all().filter(|timer| timer.name != START).cloned()).collect()
     }
 
-    /// The plugin's timers are deleted.
-    pub fn forget(&self) {
+    /// Deletes the plugin's timers.
+    pub fn clear(&self) {
         *self.cell.state.lock() = State::default();
     }
 
-    /// The plugin is off: its timers wait until [`Handle::resume`].
+    /// Lets the plugin's timers wait until [`Handle::resume`], because the plugin is off.
     pub fn pause(&self) {
         self.cell.state.lock().running_since_ms = None;
     }
@@ -128,25 +130,25 @@ impl LockedTimers {
     /// Timers whose events the plugin has not handled.
     #[must_use]
     pub fn unhandled(&self) -> Vec<SetTimer> {
-        self.cell.state.lock().unhandled.values().map(|(again, _)| again.clone()).collect()
+        self.cell.state.lock().unhandled.values().map(|(unhandled_timer, _)| unhandled_timer.clone()).collect()
     }
 
-    /// The events of these timers will not be handled any more: sets the timers due again.
-    pub fn due_again(&self, unhandled: Vec<SetTimer>) {
+    /// Makes these timers due again, because their events will not be handled any more.
+    pub fn set_due_again(&self, unhandled: Vec<SetTimer>) {
         let mut state = self.cell.state.lock();
         state.unhandled.clear();
-        unhandled.into_iter().for_each(|again| state.timers.due_again(again));
+        unhandled.into_iter().for_each(|unhandled_timer| state.timers.set_due_again(unhandled_timer));
     }
 
-    /// Takes due timers, at most `most`: the events that they fire, in order, each with the effect that set it.
-    fn take(&self, now_ms: u64, most: usize) -> Vec<(EventData, Option<EffectKey>)> {
+    /// Fires due timers, at most `max`. Returns their events in order, each with the effect that set the timer.
+    fn take(&self, now_ms: u64, max: usize) -> Vec<(EventData, Option<EffectKey>)> {
         let mut state = self.cell.state.lock();
         let mut fired = Vec::new();
         let Some(since_ms) = state.running_since_ms else { return fired };
-        while fired.len() < most
+        while fired.len() < max
             && let Some((timer, by)) = state.timers.due(now_ms)
         {
-            let _: Option<Fired> = state.timers.fired(&timer.name, timer.due_ms, now_ms);
+            let _: Option<Fired> = state.timers.fire(&timer.name, timer.due_ms, now_ms);
             state.record_fired(timer.clone(), by.clone());
             let Timer { name, payload, due_ms, .. } = timer;
             let plugin = self.plugin.to_string();
@@ -156,8 +158,7 @@ impl LockedTimers {
     }
 }
 
-/// A timer that is about to be set by an event from before the wall clock went back is not due later than if it were set
-/// now.
+/// Corrects a timer that is about to be set by an event from before the wall clock went back: it is not due later than if it were set now.
 pub fn realign(timer: &mut Timer, now_ms: u64) {
     if let Some(due_ms) = schedule::realigned(&timer.schedule, timer.due_ms, now_ms) {
         timer.due_ms = due_ms;
@@ -174,18 +175,18 @@ impl Handle {
     /// Restores the timers from the documents. All of them wait for their plugins to run.
     pub fn load(&self, docs: &[TimerDoc]) {
         for doc in docs {
-            self.of(&doc.plugin).state.lock().timers.set(doc.timer.clone(), doc.by.clone());
+            self.get_or_create(&doc.plugin).state.lock().timers.set(doc.timer.clone(), doc.by.clone());
         }
     }
 
-    /// Events of timers from before the host started, which their plugins have not handled.
+    /// Restores a timer that fired before the host started and whose event the plugin has not handled.
     pub fn load_unhandled(&self, plugin: &PluginName, timer: Timer, by: Option<EffectKey>) {
-        self.of(plugin).state.lock().record_fired(timer, by);
+        self.get_or_create(plugin).state.lock().record_fired(timer, by);
     }
 
     /// The plugin has handled an event of this timer, or never will.
-    pub fn handled(&self, plugin: &PluginName, name: &str) {
-        let cell = self.of(plugin);
+    pub fn record_handled(&self, plugin: &PluginName, name: &str) {
+        let cell = self.get_or_create(plugin);
         let mut state = cell.state.lock();
         if let Some((_, count)) = state.unhandled.get_mut(name) {
             *count -= 1;
@@ -199,8 +200,8 @@ impl Handle {
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginName> {
         let plugins = self.inner.plugins.read();
-        let has_some = |cell: &PluginTimers| cell.state.lock().timers.next_due().is_some();
-        plugins.iter().filter(|(_, cell)| has_some(cell)).map(|(name, _)| name.clone()).collect()
+        let has_timers = |cell: &PluginTimers| cell.state.lock().timers.next_due().is_some();
+        plugins.iter().filter(|(_, cell)| has_timers(cell)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Corrects the timers after a start, and after the wall clock went back. Those that would be due too late are due sooner. They are
@@ -221,7 +222,8 @@ impl Handle {
         Ok(())
     }
 
-    fn of(&self, plugin: &PluginName) -> Arc<PluginTimers> {
+    /// The timers of the plugin, which are created if it had none.
+    fn get_or_create(&self, plugin: &PluginName) -> Arc<PluginTimers> {
         if let Some(cell) = self.inner.plugins.read().get(plugin) {
             return cell.clone();
         }
@@ -229,7 +231,7 @@ impl Handle {
     }
 
     fn with_timers<T>(&self, plugin: &PluginName, read: impl FnOnce(&Timers) -> T) -> T {
-        read(&self.of(plugin).state.lock().timers)
+        read(&self.get_or_create(plugin).state.lock().timers)
     }
 
     /// How many timers the plugin has.
@@ -251,13 +253,13 @@ impl Handle {
 
     /// The plugin runs: its timers fire from now on, those that were due before as late ones.
     pub fn resume(&self, plugin: &PluginName) {
-        self.of(plugin).state.lock().running_since_ms.get_or_insert_with(clock::now_ms);
+        self.get_or_create(plugin).state.lock().running_since_ms.get_or_insert_with(clock::now_ms);
         self.inner.changed.notify_one();
     }
 
     /// Waits until the plugin's timers are free, and takes the exclusive right to change them.
     pub async fn lock(&self, plugin: &PluginName) -> LockedTimers {
-        let cell = self.of(plugin);
+        let cell = self.get_or_create(plugin);
         let order = cell.order.clone().lock_owned().await;
         LockedTimers { plugin: plugin.clone(), cell, inner: self.inner.clone(), _order: order }
     }

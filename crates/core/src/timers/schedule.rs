@@ -15,8 +15,8 @@ pub fn first(requested: RequestedSchedule, now_ms: u64) -> Result<(Schedule, u64
     Ok((schedule, due_ms))
 }
 
-/// When a timer that was due at `due_ms` and fired at `now_ms` comes again: at its next regular time after now, so that what
-/// was missed comes once.
+/// When a timer that was due at `due_ms` and fired at `now_ms` fires again: at its next regular time after now, so that times that were
+/// missed are fired once. Returns `None` if it does not fire again.
 #[must_use]
 pub fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
     let next = match schedule {
@@ -26,13 +26,13 @@ pub fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
             let missed = now_ms.saturating_sub(due_ms) / (*period_ms).max(1);
             due_ms.saturating_add((missed + 1).saturating_mul(*period_ms))
         }
-        // It was checked when the timer was set.
+        // The schedule was checked when the timer was set.
         Schedule::Cron { expression, time_zone } => after(expression, time_zone, now_ms.max(due_ms)).ok()?,
     };
     (next <= LAST_MS).then_some(next)
 }
 
-/// It fires more than once.
+/// Whether a timer with this schedule fires more than once.
 pub(super) fn is_repeating(schedule: &Schedule) -> bool {
     match schedule {
         Schedule::Every { .. } | Schedule::Cron { .. } | Schedule::Start => true,
@@ -40,8 +40,8 @@ pub(super) fn is_repeating(schedule: &Schedule) -> bool {
     }
 }
 
-/// A cron timer that is due later than its expression gives from this much later is due too late: its time comes from a
-/// wall clock that was ahead. Smaller corrections of the clock repeat no time that has just come.
+/// Smaller corrections of the clock do not change a cron timer, so that no time is repeated that has just come. If the timer is due later than its
+/// expression gives from this much after now, its time comes from a wall clock that was ahead.
 const CRON_TOLERANCE_MS: u64 = 60_000;
 
 /// When the timer is due after the wall clock was set to `now_ms`: not later than if the timer were set now. An `At` timer names a moment
@@ -53,7 +53,7 @@ pub(super) fn realigned(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option
         Schedule::After { delay_ms } => now_ms.saturating_add(*delay_ms),
         Schedule::Every { period_ms } => {
             let period_ms = (*period_ms).max(1);
-            // In step with the times before.
+            // A multiple of the period before `due_ms`, so that the times stay in step.
             let ahead = due_ms.saturating_sub(now_ms.saturating_add(period_ms));
             due_ms.saturating_sub(ahead.div_ceil(period_ms).saturating_mul(period_ms))
         }

@@ -15,7 +15,7 @@ use switchbox_store::{Doc, TimerDoc};
 /// One plugin's timers, by name and by when they are due.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    /// Each with the effect that set it.
+    /// Each timer with the effect that set it.
     by_name: HashMap<String, (Timer, Option<EffectKey>)>,
     by_due: BTreeSet<(u64, String)>,
 }
@@ -33,7 +33,7 @@ impl Timers {
         }
     }
 
-    /// Without the one that is not the plugin's own.
+    /// How many timers the plugin has set. The timer that starts the plugin is not counted.
     pub(super) fn len(&self) -> usize {
         self.by_name.len() - usize::from(self.has(START))
     }
@@ -60,13 +60,13 @@ impl Timers {
         self.by_name.get(name).cloned()
     }
 
-    /// A timer whose event was not handled is due again as it was, unless it was set anew since.
-    pub(super) fn due_again(&mut self, again: SetTimer) {
-        let SetTimer { timer, by } = again;
+    /// Makes a timer due again whose event was not handled, unless the timer was set again since.
+    pub(super) fn set_due_again(&mut self, unhandled: SetTimer) {
+        let SetTimer { timer, by } = unhandled;
         match self.by_name.get(&timer.name).cloned() {
             None => self.set(timer, by),
-            Some((known, by)) if schedule::is_repeating(&known.schedule) => {
-                self.set(Timer { due_ms: known.due_ms.min(timer.due_ms), ..known }, by);
+            Some((current, by)) if schedule::is_repeating(&current.schedule) => {
+                self.set(Timer { due_ms: current.due_ms.min(timer.due_ms), ..current }, by);
             }
             Some(_) => {}
         }
@@ -76,21 +76,21 @@ impl Timers {
     pub(super) fn realign(&mut self, now_ms: u64) -> Vec<SetTimer> {
         // Timers that are due by now need no adjustment.
         let ahead = self.by_due.range((now_ms.saturating_add(1), String::new())..);
-        let sooner = |(due_ms, name): &(u64, String)| {
+        let realigned = |(due_ms, name): &(u64, String)| {
             let (timer, by) = self.by_name.get(name)?;
             let due_ms = schedule::realigned(&timer.schedule, *due_ms, now_ms)?;
             Some(SetTimer { timer: Timer { due_ms, ..timer.clone() }, by: by.clone() })
         };
-        let moved: Vec<_> = ahead.filter_map(sooner).collect();
-        for SetTimer { timer, by } in &moved {
+        let changed: Vec<_> = ahead.filter_map(realigned).collect();
+        for SetTimer { timer, by } in &changed {
             self.set(timer.clone(), by.clone());
         }
-        moved
+        changed
     }
 
     /// The timer that was due at `due_ms` has fired: removes it, or sets its next due time. `None` when it was set again or cancelled
     /// meanwhile.
-    pub(super) fn fired(&mut self, name: &str, due_ms: u64, now_ms: u64) -> Option<Fired> {
+    pub(super) fn fire(&mut self, name: &str, due_ms: u64, now_ms: u64) -> Option<Fired> {
         let (timer, by) = self.by_name.get(name).filter(|(timer, _)| timer.due_ms == due_ms)?.clone();
         match schedule::next(&timer.schedule, due_ms, now_ms) {
             Some(due_ms) => {
@@ -106,13 +106,16 @@ impl Timers {
     }
 }
 
+/// What firing does to a timer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fired {
+    /// The timer has its next due time.
     Again(Timer, Option<EffectKey>),
+    /// The timer is removed.
     Gone,
 }
 
-/// The timers as the journal has made them so far: for what applies the journal.
+/// The timers of all plugins after the entries that are applied. Only for applying the journal.
 #[derive(Debug, Default)]
 pub struct Table {
     plugins: BTreeMap<PluginName, Timers>,
@@ -146,29 +149,29 @@ impl Table {
         }
     }
 
-    /// The plugin is off: timers whose events it has not handled are due again.
-    pub fn off(&mut self, plugin: &PluginName, due_again: Vec<SetTimer>) -> Vec<Doc> {
+    /// Makes timers due again whose events the plugin has not handled when it was switched off. Returns their documents.
+    pub fn switch_off(&mut self, plugin: &PluginName, due_again: Vec<SetTimer>) -> Vec<Doc> {
         let timers = self.plugins.entry(plugin.clone()).or_default();
-        let names: Vec<_> = due_again.iter().map(|again| again.timer.name.clone()).collect();
-        due_again.into_iter().for_each(|again| timers.due_again(again));
+        let names: Vec<_> = due_again.iter().map(|unhandled| unhandled.timer.name.clone()).collect();
+        due_again.into_iter().for_each(|unhandled| timers.set_due_again(unhandled));
         let changed = names.iter().filter_map(|name| timers.by_name.get(name));
         changed.map(|(timer, by)| doc(plugin, timer.clone(), by.clone())).collect()
     }
 
     /// The wall clock was set: see [`Timers::realign`].
     pub fn realign(&mut self, now_ms: u64) -> Vec<Doc> {
-        let moved = |(plugin, timers): (&PluginName, &mut Timers)| {
-            let moved = timers.realign(now_ms).into_iter();
-            moved.map(|SetTimer { timer, by }| doc(plugin, timer, by)).collect::<Vec<_>>()
+        let docs = |(plugin, timers): (&PluginName, &mut Timers)| {
+            let changed = timers.realign(now_ms).into_iter();
+            changed.map(|SetTimer { timer, by }| doc(plugin, timer, by)).collect::<Vec<_>>()
         };
-        self.plugins.iter_mut().flat_map(moved).collect()
+        self.plugins.iter_mut().flat_map(docs).collect()
     }
 
-    /// A firing is in the journal: the same entry removes the timer, or gives it its next time.
+    /// Applies a firing: removes the timer, or sets its next due time. Returns the change of its document.
     #[must_use]
-    pub fn fired(&mut self, plugin: &PluginName, name: &str, due_ms: u64, now_ms: u64) -> Option<Doc> {
+    pub fn apply_firing(&mut self, plugin: &PluginName, name: &str, due_ms: u64, now_ms: u64) -> Option<Doc> {
         let plugin = plugin.clone();
-        Some(match self.plugins.get_mut(&plugin)?.fired(name, due_ms, now_ms)? {
+        Some(match self.plugins.get_mut(&plugin)?.fire(name, due_ms, now_ms)? {
             Fired::Again(timer, by) => doc(&plugin, timer, by),
             Fired::Gone => Doc::TimerGone { plugin, name: name.to_owned() },
         })
@@ -196,13 +199,13 @@ mod tests {
         timers.set(timer("again", 20, Schedule::Every { period_ms: 5 }), by.clone());
         assert_eq!(timers.due(9), None);
         assert_eq!(timers.due(30).unwrap().0.name, "once");
-        assert_eq!(timers.fired("once", 10, 30), Some(Fired::Gone));
-        assert_eq!(timers.fired("once", 10, 30), None, "it fired twice");
-        assert_eq!(timers.fired("again", 15, 30), None, "another setting fired");
-        let Some(Fired::Again(next, still)) = timers.fired("again", 20, 31) else { panic!("it fires once only") };
+        assert_eq!(timers.fire("once", 10, 30), Some(Fired::Gone));
+        assert_eq!(timers.fire("once", 10, 30), None, "it fired twice");
+        assert_eq!(timers.fire("again", 15, 30), None, "another setting fired");
+        let Some(Fired::Again(next, still)) = timers.fire("again", 20, 31) else { panic!("it fires once only") };
         assert_eq!((next.due_ms, &still), (35, &by), "the effect that set it is known at every firing");
         timers.set(timer("again", 99, Schedule::Once), None);
-        assert_eq!(timers.fired("again", 35, 40), None, "it was set anew");
+        assert_eq!(timers.fire("again", 35, 40), None, "it was set anew");
         timers.cancel("again");
         assert_eq!((timers.len(), timers.next_due()), (0, None));
     }
@@ -211,17 +214,17 @@ mod tests {
     fn a_timer_whose_event_was_not_handled_is_due_again_once() {
         let mut timers = Timers::default();
         let again = |timer: Timer| SetTimer { timer, by: None };
-        timers.due_again(again(timer("lost", 10, Schedule::Once)));
+        timers.set_due_again(again(timer("lost", 10, Schedule::Once)));
         assert_eq!(timers.due(10).unwrap().0.name, "lost");
         timers.set(timer("every", 40, Schedule::Every { period_ms: 10 }), None);
-        timers.due_again(again(timer("every", 30, Schedule::Every { period_ms: 10 })));
+        timers.set_due_again(again(timer("every", 30, Schedule::Every { period_ms: 10 })));
         assert_eq!(
-            timers.fired("every", 30, 35),
+            timers.fire("every", 30, 35),
             Some(Fired::Again(timer("every", 40, Schedule::Every { period_ms: 10 }), None))
         );
         timers.set(timer("anew", 90, Schedule::Once), None);
-        timers.due_again(again(timer("anew", 20, Schedule::Once)));
-        assert_eq!(timers.fired("anew", 90, 95), Some(Fired::Gone), "what it set anew counts");
+        timers.set_due_again(again(timer("anew", 20, Schedule::Once)));
+        assert_eq!(timers.fire("anew", 90, 95), Some(Fired::Gone), "what it set anew counts");
     }
 
     #[test]

@@ -25,20 +25,20 @@ async fn what_fired_and_was_not_handled_when_the_plugin_went_off_fires_again() {
     assert_eq!(names(timers.lock(&plugin).await.take(20, 9)), [""; 0], "it does not run yet");
     timers.resume(&plugin);
     assert_eq!(names(timers.lock(&plugin).await.take(20, 9)), ["done", "every", "lost"]);
-    timers.handled(&plugin, "done");
+    timers.record_handled(&plugin, "done");
     let held = timers.lock(&plugin).await;
     held.pause();
     let mut unhandled = held.unhandled();
     unhandled.sort_by(|one, other| one.timer.name.cmp(&other.timer.name));
     assert_eq!(unhandled.iter().map(|again| again.timer.name.as_str()).collect::<Vec<_>>(), ["every", "lost"]);
-    held.due_again(unhandled);
+    held.set_due_again(unhandled);
     assert_eq!(names(held.take(20, 9)), [""; 0], "it is off");
     drop(held);
     assert_eq!(timers.count(&plugin), 2);
     timers.resume(&plugin);
     assert_eq!(names(timers.lock(&plugin).await.take(20, 9)), ["every", "lost"]);
-    timers.handled(&plugin, "every");
-    timers.handled(&plugin, "lost");
+    timers.record_handled(&plugin, "every");
+    timers.record_handled(&plugin, "lost");
     assert_eq!(timers.lock(&plugin).await.unhandled(), []);
     assert_eq!(timers.next_due_of(&plugin), Some(1_010), "the schedule continues as before");
 }

@@ -20,7 +20,7 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// A new version, whatever is in force.
+    /// Creates a new version, also with the same content.
     pub fn replace(&mut self, document: Bytes) {
         self.version += 1;
         self.document = document;
@@ -33,7 +33,7 @@ impl Desired {
         }
     }
 
-    /// A new version, unless the patch changes nothing.
+    /// Applies a merge patch, which creates a new version unless it changes nothing.
     pub fn patch(&mut self, patch: &[u8]) -> Result<(), PatchError> {
         if let Some(document) = patched(&self.document, patch)? {
             self.replace(document);

@@ -17,21 +17,21 @@ pub use switchbox_rules::{
     twin::{Difference, TOLERANCE, Twin},
 };
 
-/// With what tolerance the twin of a device with this metadata is compared, unless the caller names another one.
+/// The tolerance with which the twin of a device with this metadata is compared, unless the caller names another one.
 pub fn tolerance(metadata: &BTreeMap<String, String>) -> Result<Tolerance, InvalidTolerance> {
     twin::tolerance(metadata.get(TOLERANCE).map(String::as_str))
 }
 
-/// Desired and reported together. Both lists newest first, as the store has them.
+/// The twin document. Both lists are newest first, as the store has them.
 #[must_use]
 pub fn document<'a>(configs: &'a [ConfigVersion], states: &'a [StateVersion], tolerance: Tolerance) -> Twin<'a> {
     let of_config = |config: &ConfigVersion| (config.version, config.time_ms, config.acknowledged_ms);
-    let desired: Vec<_> = configs.iter().map(|config| kept(of_config(config), &config.payload)).collect();
+    let desired: Vec<_> = configs.iter().map(|config| kept_version(of_config(config), &config.payload)).collect();
     let reported: Vec<_> =
-        states.iter().map(|state| kept((state.version, state.time_ms, None), &state.payload)).collect();
+        states.iter().map(|state| kept_version((state.version, state.time_ms, None), &state.payload)).collect();
     twin::document(&desired, &reported, tolerance)
 }
 
-fn kept((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::KeptVersion<'_> {
+fn kept_version((number, time_ms, acknowledged_ms): (u64, u64, Option<u64>), payload: &[u8]) -> twin::KeptVersion<'_> {
     twin::KeptVersion { number, time_ms, payload, acknowledged_ms }
 }

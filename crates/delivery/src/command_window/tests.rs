@@ -108,9 +108,9 @@ fn no_more_is_handed_over_than_may_be_in_flight_until_half_is_acknowledged() {
     }
     assert_eq!(window.offer(&link, &command(max + 1, 30_000)), CommandOffer::Queued);
     assert!(!window.begin_reading(), "nothing is acknowledged");
-    window.ended(&(1..=max / 2 - 1).collect::<Vec<_>>());
+    window.remove_ended(&(1..=max / 2 - 1).collect::<Vec<_>>());
     assert!(!window.begin_reading(), "less than half is");
-    window.ended(&[max / 2]);
+    window.remove_ended(&[max / 2]);
     assert!(window.begin_reading());
     assert!(!window.begin_reading(), "a reader of the store runs already");
     assert_eq!(window.next_read(), Some((max, COMMANDS_IN_FLIGHT / 2)));

@@ -1,10 +1,18 @@
 //! What a recording writes: the lines of executions in their order, made by a worker or by the writer, until its file is full.
 
-use switchbox_model::{DeviceId, DeviceNum, Effect, EventData, RegistryName, Seq, limits::RECORDING_SECRET_BYTES};
-use switchbox_plugin_runtime::{KvChange, Limits, Verdict};
+use switchbox_model::{
+    DeviceId, DeviceName, DeviceNum, Effect, Event, EventData, RegistryName, Seq, limits::RECORDING_SECRET_BYTES,
+};
+use switchbox_plugin_runtime::{Execution, KvChange, Limits, Verdict};
 
 use super::*;
-use crate::{call::HostCall, recording::Reader};
+use crate::{
+    call::HostCall,
+    event::EventLine,
+    instance_lines::{InstanceLines, line},
+    mask::Masks,
+    recording::Reader,
+};
 
 fn event(seq: u64, payload: &str) -> Event {
     let data =
@@ -50,12 +58,13 @@ fn begin(folder: &Path, max_bytes: u64) -> Arc<Recording> {
 }
 
 /// Records an event with this payload for each of these.
-fn record(recording: &Recording, payloads: &[String]) {
-    let mut text = Vec::new();
+fn record(recording: &Arc<Recording>, payloads: &[String]) {
+    let mut lines = InstanceLines::new(recording.clone(), 1);
     for (seq, payload) in (1..).zip(payloads) {
         let (event, execution, device) = (event(seq, payload), execution(payload), device());
-        assert!(recording.execution(1, &event, (Some(&device), 1), &mut calls(), &execution, &mut text));
+        assert!(lines.push(&event, (Some(&device), 1), &mut calls(), &execution));
     }
+    assert!(lines.flush());
 }
 
 /// Waits until the recording has ended. Returns its file.
@@ -117,11 +126,11 @@ fn a_full_file_ends_with_the_first_line_that_exceeds_it() {
 fn what_finds_no_room_is_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let recording = begin(folder.path(), u64::MAX);
-    let (event, mut text) = (event(1, "{}"), Vec::new());
+    let (event, mut lines) = (event(1, "{}"), InstanceLines::new(recording.clone(), 1));
     let mut too_large = RecordedCalls { too_large: true, ..calls() };
-    assert!(!recording.execution(1, &event, (None, 1), &mut too_large, &execution("{}"), &mut text));
+    assert!(!lines.push(&event, (None, 1), &mut too_large, &execution("{}")));
     let huge = execution(&"x".repeat(20 * 1024 * 1024));
-    assert!(!recording.execution(1, &event, (None, 1), &mut calls(), &huge, &mut text));
+    assert!(!lines.push(&event, (None, 1), &mut calls(), &huge));
     recording.stop();
     let text = ended(&recording);
     let mut reader = Reader::new(text.as_bytes()).unwrap();

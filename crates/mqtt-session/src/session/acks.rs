@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use switchbox_model::QueuePosition;
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
+/// Acknowledgements that wait for the same position.
 #[derive(Debug)]
 struct AckBatch {
-    /// They may be sent when the journal is committed up to this position.
+    /// The acknowledgements may be sent when the journal is committed up to this position.
     position: QueuePosition,
     acks: VecDeque<Ack>,
 }
@@ -26,6 +27,7 @@ pub(super) struct Acks {
 }
 
 impl Acks {
+    /// Queues an acknowledgement that waits only for earlier ones.
     pub(super) fn push(&mut self, ack: Ack) {
         self.count += 1;
         self.closing += usize::from(ack.is_closing());
@@ -35,7 +37,7 @@ impl Acks {
         }
     }
 
-    /// `position` must not be before that of an earlier batch.
+    /// Queues acknowledgements that wait until the journal is committed up to `position`, which must not be before that of an earlier batch.
     pub(super) fn push_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
         self.count += acks.len();
         self.closing += acks.iter().filter(|ack| ack.is_closing()).count();
@@ -44,12 +46,14 @@ impl Acks {
 
     /// The journal is committed up to this position. Returns the packet identifiers of the client's QoS 2 messages that it has now.
     pub(super) fn commit(&mut self, position: QueuePosition) -> Vec<u16> {
-        let before = self.committed;
-        self.committed = position.max(before);
-        let new = self.batches.iter().filter(|batch| batch.position > before && batch.position <= position);
-        new.flat_map(received).collect()
+        let previous = self.committed;
+        self.committed = position.max(previous);
+        let newly_committed =
+            self.batches.iter().filter(|batch| batch.position > previous && batch.position <= position);
+        newly_committed.flat_map(received).collect()
     }
 
+    /// The next acknowledgement that may be sent.
     pub(super) fn pop(&mut self) -> Option<Ack> {
         loop {
             let batch = self.batches.front_mut()?;

@@ -17,7 +17,7 @@ impl<D: Clone + Deliverable> Session<D> {
         if self.expires_from.is_none_or(|first| first > now) {
             return 0;
         }
-        let before = self.queue.len();
+        let count_before = self.queue.len();
         for item in std::mem::take(&mut self.queue) {
             if item.is_expired(now) {
                 self.finish_journaled(item.journaled);
@@ -27,6 +27,6 @@ impl<D: Clone + Deliverable> Session<D> {
         }
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
         self.expires_from = self.queue.iter().filter_map(Item::expires_at).min();
-        u64::try_from(before - self.queue.len()).unwrap_or(0)
+        u64::try_from(count_before - self.queue.len()).unwrap_or(0)
     }
 }

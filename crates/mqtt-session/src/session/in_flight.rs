@@ -5,23 +5,29 @@ use std::collections::VecDeque;
 use super::item::Item;
 use switchbox_model::broker::MessageNum;
 
-/// Identifiers that are remembered. Beyond that, the oldest may be used again.
+/// How many identifiers of released messages are remembered. Beyond that, the oldest may be used again.
 const REMEMBERED: usize = 1_024;
 
+/// How far a message in flight has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SendState {
+    /// PUBLISH was sent.
     Published,
     /// PUBREC came and PUBREL was sent.
     Released,
 }
 
+/// A message that was sent and is not acknowledged.
 #[derive(Debug)]
 pub(super) struct InFlight<D> {
+    /// The message's packet identifier.
     pub(super) id: u16,
     pub(super) state: SendState,
-    /// It is not certain that it was sent before the host was killed.
+    /// Whether it is uncertain that the message was sent before the host was killed.
     pub(super) in_doubt: bool,
+    /// `None` after PUBREC: the message is not sent again.
     pub(super) item: Option<Item<D>>,
+    /// The message's number in the journal, if it is journaled.
     pub(super) journaled: Option<MessageNum>,
 }
 
@@ -56,8 +62,8 @@ impl Released {
 
     /// Forgets an identifier whose acknowledgement came. Returns false if it was not released.
     pub(super) fn forget(&mut self, id: u16) -> bool {
-        let at = self.0.iter().position(|released| *released == id);
-        at.and_then(|at| self.0.remove(at)).is_some()
+        let index = self.0.iter().position(|released| *released == id);
+        index.and_then(|index| self.0.remove(index)).is_some()
     }
 
     pub(super) fn clear(&mut self) {

@@ -27,11 +27,11 @@ impl<D: Clone + Deliverable> Session<D> {
     /// PUBREL came. Returns the PUBCOMP that answers it.
     #[must_use]
     pub fn pubrel(&mut self, id: u16) -> Ack {
-        let known = self.received.remove(&id).is_some();
+        let is_known = self.received.remove(&id).is_some();
         if self.received.is_empty() {
             self.received = HashMap::new();
         }
-        let reason = if known { 0 } else { 0x92 };
+        let reason = if is_known { 0 } else { 0x92 };
         Ack { reason, ..Ack::new(AckKind::PubComp, id) }
     }
 
@@ -46,7 +46,7 @@ impl<D: Clone + Deliverable> Session<D> {
     pub fn ack_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
         let state = if position <= self.acks.committed { Qos2State::Acknowledged } else { Qos2State::Submitted };
         for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
-            self.received.entry(ack.id).and_modify(|known| *known = state);
+            self.received.entry(ack.id).and_modify(|current| *current = state);
         }
         self.acks.push_at(position, acks);
     }
@@ -65,11 +65,13 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
+    /// Drops the queued acknowledgements of a connection that has ended. Its QoS 2 messages that are not committed yet are remembered.
     pub(super) fn clear_acks(&mut self) {
         let uncommitted = self.acks.clear();
         self.uncommitted.extend(uncommitted);
     }
 
+    /// A PUBREC without an error is queued: its message counts as acknowledged.
     fn mark_received(&mut self, ack: &Ack) {
         if ack.kind == AckKind::PubRec
             && ack.reason < 0x80
@@ -92,7 +94,7 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// The next acknowledgement that may be sent. Used by a connection that is ending: everything else waits for the next connection.
-    pub fn next_ack(&mut self) -> Option<OutgoingPacket<'_, D>> {
+    pub fn next_ack(&mut self) -> Option<OutgoingPacket<D>> {
         self.acks.pop().map(OutgoingPacket::Ack)
     }
 }

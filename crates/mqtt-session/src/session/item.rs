@@ -1,6 +1,6 @@
 //! The items of a session, and the packets that it gives out. Plain types.
 
-use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Instant};
+use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_model::{Message, QoS, broker::MessageNum};
 use switchbox_mqtt_codec::packet::Ack;
@@ -10,21 +10,23 @@ use switchbox_mqtt_codec::packet::Ack;
 pub enum Body<D> {
     Message {
         message: Arc<Message>,
+        /// The RETAIN flag that it is sent with.
         retain: bool,
         /// Subscription identifiers.
         ids: Vec<u32>,
         /// The filter of the shared subscription that matched it.
         shared: Option<Arc<str>>,
     },
+    /// A delivery to a device.
     Device(D),
 }
 
-/// One message on its way to the client.
+/// A message on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item<D> {
     pub qos: QoS,
     pub body: Body<D>,
-    /// Its number in the journal and its packet identifier, if it is journaled.
+    /// The item's number in the journal and its packet identifier, if it is journaled.
     pub journaled: Option<Journaled>,
 }
 
@@ -55,14 +57,14 @@ impl ClientProgress {
 #[derive(Debug)]
 pub struct StoredItem<D> {
     pub item: Item<D>,
-    pub reached: Reached,
+    pub stage: DeliveryStage,
 }
 
 /// How far the delivery of an item had got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
+pub enum DeliveryStage {
     Queued,
-    /// It may have been sent, because the host was killed while the client was connected.
+    /// The message may have been sent, because the host was killed while the client was connected.
     InDoubt,
     Sent,
     /// PUBREC came for it (QoS 2). PUBREL is sent next.
@@ -74,7 +76,7 @@ pub enum Reached {
 pub(super) enum Qos2State {
     /// PUBLISH came.
     Arrived,
-    /// It is queued for the journal.
+    /// The message is queued for the journal.
     Submitted,
     /// PUBREC was queued for it.
     Acknowledged,
@@ -86,15 +88,15 @@ pub trait Deliverable {
     fn size(&self) -> usize;
     /// Returns true if only the newest of several waiting ones is sent, and this one replaces the older one.
     fn replaces(&self, older: &Self) -> bool;
-    /// How its version compares with that of the other one, if both are versions of the same document; otherwise `None`. A version that is
+    /// How the delivery's version compares with that of the other one, if both are versions of the same document; otherwise `None`. A version that is
     /// queued or in flight is not queued again.
     fn compare_version(&self, other: &Self) -> Option<Ordering>;
-    /// When it becomes obsolete: from then on it frees its place in the in-flight window even if it was sent. `None` if it keeps its place
+    /// When the delivery becomes obsolete: from then on it frees its place in the in-flight window even if it was sent. `None` if it keeps its place
     /// until it is acknowledged.
     fn obsolete_at(&self) -> Option<Instant> {
         None
     }
-    /// When it expires, after which it is not sent. `None` if it never does.
+    /// When the item expires, after which it is not sent. `None` if it never does.
     fn expires_at(&self) -> Option<Instant> {
         None
     }
@@ -138,7 +140,7 @@ impl<D: Deliverable> Item<D> {
 /// A message of a shared subscription that may be delivered to another member of the group.
 #[derive(Debug, Clone)]
 pub struct SharedMessage {
-    /// Its number in the journal, if it is journaled.
+    /// The item's number in the journal, if it is journaled.
     pub num: Option<MessageNum>,
     pub filter: Arc<str>,
     pub message: Arc<Message>,
@@ -152,27 +154,16 @@ pub enum OfferResult {
     Full,
 }
 
-/// The next packet to send.
+/// The next packet to send. The session keeps the item of QoS 1 or 2 for a retransmission. Both share the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutgoingPacket<'a, D: Clone> {
+pub enum OutgoingPacket<D> {
     Ack(Ack),
     /// `id` is 0 for QoS 0, which is sent without an identifier.
     Publish {
         id: u16,
         dup: bool,
-        item: Cow<'a, Item<D>>,
+        item: Item<D>,
     },
-}
-
-impl<D: Clone + 'static> OutgoingPacket<'_, D> {
-    /// The packet without a reference to the session, which keeps the item for a retransmission. Both share the payload.
-    #[must_use]
-    pub fn into_owned(self) -> OutgoingPacket<'static, D> {
-        match self {
-            Self::Ack(ack) => OutgoingPacket::Ack(ack),
-            Self::Publish { id, dup, item } => OutgoingPacket::Publish { id, dup, item: Cow::Owned(item.into_owned()) },
-        }
-    }
 }
 
 /// Whether an acknowledgement of the client was expected.
@@ -188,8 +179,8 @@ pub enum Expected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishReceipt {
     New,
-    /// It came before and was acknowledged: PUBREC is sent again.
+    /// The message came before and was acknowledged: PUBREC is sent again.
     Again,
-    /// It came before and is not durable yet: PUBREC follows when it is.
+    /// The message came before and is not durable yet: PUBREC follows when it is.
     Waiting,
 }

@@ -19,14 +19,13 @@ mod suspended;
 mod tests;
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
     time::Instant,
 };
 
 pub use self::item::{
-    Body, ClientProgress, Deliverable, Expected, Item, Journaled, OfferResult, OutgoingPacket, PublishReceipt, Reached,
-    SharedMessage, StoredItem,
+    Body, ClientProgress, Deliverable, DeliveryStage, Expected, Item, Journaled, OfferResult, OutgoingPacket,
+    PublishReceipt, SharedMessage, StoredItem,
 };
 use self::{
     acks::Acks,
@@ -37,23 +36,29 @@ use switchbox_model::QueuePosition;
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
-/// One client's state.
+/// The state of one client's session.
 #[derive(Debug)]
 pub struct Session<D> {
+    /// How many messages may be in flight: the client's receive maximum, at most [`limits::IN_FLIGHT`].
     window: u16,
+    /// Items that were not sent yet, in their order.
     queue: VecDeque<Item<D>>,
     queue_bytes: usize,
     /// No item of the queue expires before this time.
     expires_from: Option<Instant>,
     /// Deliveries of which only the newest is sent, waiting for room in the window: one of each document.
     latest: VecDeque<Item<D>>,
+    /// Messages that were sent and are not acknowledged, in the order of sending.
     in_flight: VecDeque<InFlight<D>>,
     /// How many of the in-flight entries, from the front, were sent on this connection.
     resent: usize,
+    /// Deliveries of devices that their gateway has not attached again.
     suspended: Suspended<D>,
+    /// The packet identifiers of obsolete messages that the client has not acknowledged.
     released: Released,
     /// The client's receive maximum: how many messages may wait for its acknowledgement.
     receive_maximum: u16,
+    /// The packet identifier that was used last.
     last_id: u16,
     /// The QoS 2 messages from the client, by their packet identifiers.
     received: HashMap<u16, Qos2State>,
@@ -65,6 +70,7 @@ pub struct Session<D> {
     /// How many of those are queued for the journal and have a reserved place in the queue, and their bytes.
     reserved: usize,
     reserved_bytes: usize,
+    /// Acknowledgements of the client that have to be journaled.
     progress: ClientProgress,
 }
 
@@ -203,7 +209,7 @@ impl<D: Clone + Deliverable> Session<D> {
     }
 
     /// The next packet to send. `None` if nothing can be sent until something is queued or acknowledged.
-    pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<'_, D>> {
+    pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<D>> {
         if let Some(ack) = self.acks.pop() {
             return Some(OutgoingPacket::Ack(ack));
         }
@@ -218,7 +224,7 @@ impl<D: Clone + Deliverable> Session<D> {
                 continue;
             }
             if item.qos == QoS::AtMostOnce {
-                return Some(OutgoingPacket::Publish { id: 0, dup: false, item: Cow::Owned(item) });
+                return Some(OutgoingPacket::Publish { id: 0, dup: false, item });
             }
             let id = item.journaled.map_or_else(|| self.free_id(), |journaled| journaled.id);
             let journaled = item.journaled.map(|journaled| journaled.num);
@@ -226,23 +232,22 @@ impl<D: Clone + Deliverable> Session<D> {
                 id,
                 state: SendState::Published,
                 in_doubt: false,
-                item: Some(item),
+                item: Some(item.clone()),
                 journaled,
             });
             self.resent = self.in_flight.len();
-            let item = self.in_flight.back()?.item.as_ref()?;
-            return Some(OutgoingPacket::Publish { id, dup: false, item: Cow::Borrowed(item) });
+            return Some(OutgoingPacket::Publish { id, dup: false, item });
         }
     }
 
     /// Retransmits the next entry that an earlier connection sent, in the order of sending.
-    fn resend(&mut self) -> Option<OutgoingPacket<'_, D>> {
+    fn resend(&mut self) -> Option<OutgoingPacket<D>> {
         let entry = self.in_flight.get_mut(self.resent)?;
         self.resent += 1;
         entry.in_doubt = false;
         Some(match &entry.item {
             Some(item) if entry.state == SendState::Published => {
-                OutgoingPacket::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }
+                OutgoingPacket::Publish { id: entry.id, dup: true, item: item.clone() }
             }
             _ => OutgoingPacket::Ack(Ack::new(AckKind::PubRel, entry.id)),
         })
@@ -253,9 +258,9 @@ impl<D: Clone + Deliverable> Session<D> {
         if self.queue.is_empty() && self.latest.is_empty() {
             return None;
         }
-        let room = self.has_window(now);
+        let has_window = self.has_window(now);
         match self.queue.front() {
-            Some(item) if room || item.qos == QoS::AtMostOnce => {
+            Some(item) if has_window || item.qos == QoS::AtMostOnce => {
                 let item = self.queue.pop_front()?;
                 self.queue_bytes -= item.size();
                 if self.queue.is_empty() && self.queue.capacity() > 64 {
@@ -263,22 +268,24 @@ impl<D: Clone + Deliverable> Session<D> {
                 }
                 Some(item)
             }
-            None if room => self.latest.pop_front(),
+            None if has_window => self.latest.pop_front(),
             _ => None,
         }
     }
 
+    /// A packet identifier that is not in use.
     fn free_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             let id = self.last_id;
-            let taken = self.ids.contains(&id) || self.suspended.has(id) || self.released.has(id);
-            if !taken && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
+            let is_taken = self.ids.contains(&id) || self.suspended.has(id) || self.released.has(id);
+            if !is_taken && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
                 return self.last_id;
             }
         }
     }
 
+    /// The client will not get this message any more, or has it: its packet identifier is free, and [`Session::take_progress`] reports it.
     fn finish_journaled(&mut self, journaled: Option<Journaled>) {
         if let Some(Journaled { num, id }) = journaled {
             self.ids.remove(&id);
@@ -286,12 +293,13 @@ impl<D: Clone + Deliverable> Session<D> {
         }
     }
 
-    fn settle(&mut self, id: u16, state: SendState) -> Option<InFlight<D>> {
-        let at = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
-        if at < self.resent {
+    /// Ends the exchange of a message in flight in this state: removes it, and frees its place in the window.
+    fn end_exchange(&mut self, id: u16, state: SendState) -> Option<InFlight<D>> {
+        let index = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
+        if index < self.resent {
             self.resent -= 1;
         }
-        let entry = self.in_flight.remove(at)?;
+        let entry = self.in_flight.remove(index)?;
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
         }
@@ -304,15 +312,15 @@ impl<D: Clone + Deliverable> Session<D> {
         if self.released.forget(id) {
             return None;
         }
-        let waits = |entry: &InFlight<D>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
-        self.in_flight.iter().find(|entry| entry.id == id).filter(|entry| waits(entry))?;
-        self.settle(id, SendState::Published)?.item
+        let is_qos_1 = |entry: &InFlight<D>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
+        self.in_flight.iter().find(|entry| entry.id == id).filter(|entry| is_qos_1(entry))?;
+        self.end_exchange(id, SendState::Published)?.item
     }
 
     /// PUBREC came. Answers with PUBREL, or ends the exchange if the client refused the message. Returns the item.
     pub fn pubrec(&mut self, id: u16, refused: bool) -> Option<Item<D>> {
         if refused {
-            return self.settle(id, SendState::Published)?.item;
+            return self.end_exchange(id, SendState::Published)?.item;
         }
         let entry = self.in_flight.iter_mut().find(|entry| entry.id == id);
         let Some(entry) = entry else {
@@ -323,12 +331,12 @@ impl<D: Clone + Deliverable> Session<D> {
         if entry.item.as_ref().is_some_and(|item| item.qos != QoS::ExactlyOnce) {
             return None;
         }
-        let again = entry.state == SendState::Released;
+        let is_repeated = entry.state == SendState::Released;
         entry.state = SendState::Released;
         let item = entry.item.take();
         match entry.journaled {
             // PUBREL waits until this is durable: otherwise the client could get the message a second time after a crash.
-            Some(num) if !again => self.progress.pubrec_received.push(Journaled { num, id }),
+            Some(num) if !is_repeated => self.progress.pubrec_received.push(Journaled { num, id }),
             _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
         }
         item
@@ -336,7 +344,7 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// PUBCOMP came. Returns false if none was expected.
     pub fn pubcomp(&mut self, id: u16) -> bool {
-        self.settle(id, SendState::Released).is_some()
+        self.end_exchange(id, SendState::Released).is_some()
     }
 
     /// The deliveries to devices in flight, with their packet identifiers.
@@ -351,14 +359,14 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// Removes a message from the in-flight ones, such as one that is larger than the client accepts.
     pub fn forget(&mut self, id: u16) -> Option<Item<D>> {
-        self.settle(id, SendState::Published)?.item
+        self.end_exchange(id, SendState::Published)?.item
     }
 
     /// Removes the deliveries to devices that match and were not sent yet.
     pub fn withdraw(&mut self, is_obsolete: impl Fn(&D) -> bool) {
-        let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if is_obsolete(delivery));
-        self.queue.retain(keeps);
-        self.latest.retain(keeps);
+        let is_kept = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if is_obsolete(delivery));
+        self.queue.retain(is_kept);
+        self.latest.retain(is_kept);
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
     }
 
@@ -380,16 +388,16 @@ impl<D: Clone + Deliverable> Session<D> {
         if kinds.contains(&kind) { Expected::Yes } else { Expected::OtherKind }
     }
 
-    /// Removes the messages that the client may not have any more, sent or not. Returns the unsent messages of shared subscriptions, which
-    /// other members may get.
-    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<SharedMessage> {
-        let denied = |item: &Item<D>| matches!(&item.body, Body::Message { message, .. } if !may(message));
-        let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
+    /// Removes the messages that the client may not get any more, sent or not: those for which `is_allowed` is false. Returns the unsent
+    /// messages of shared subscriptions, which other members may get.
+    pub fn revoke(&mut self, is_allowed: impl Fn(&Message) -> bool) -> Vec<SharedMessage> {
+        let is_denied = |item: &Item<D>| matches!(&item.body, Body::Message { message, .. } if !is_allowed(message));
+        let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(is_denied));
         for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {
             self.forget(id);
         }
         let (finished, queue): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(denied);
+            std::mem::take(&mut self.queue).into_iter().partition(is_denied);
         self.queue = queue;
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
         finished.iter().for_each(|item| self.finish_journaled(item.journaled));

@@ -12,11 +12,11 @@ use super::{
 impl<D: Clone + Deliverable> Session<D> {
     /// Releases the deliveries in flight that are obsolete.
     pub fn release_deliveries(&mut self, is_over: impl Fn(&D) -> bool) {
-        let over = |entry: &InFlight<D>| {
+        let is_obsolete = |entry: &InFlight<D>| {
             let item = entry.item.as_ref().filter(|_| entry.state == SendState::Published);
             item.is_some_and(|item| matches!(&item.body, Body::Device(delivery) if is_over(delivery)))
         };
-        while let Some(at) = self.in_flight.iter().position(over) {
+        while let Some(at) = self.in_flight.iter().position(is_obsolete) {
             if at < self.resent {
                 self.resent -= 1;
             }
@@ -39,11 +39,11 @@ impl<D: Clone + Deliverable> Session<D> {
     /// The packet identifier of the oldest message in flight, if others wait because the window is full.
     #[must_use]
     pub fn blocking_packet_id(&self) -> Option<u16> {
-        let waits = !self.latest.is_empty() || self.queue.front().is_some();
-        let full = self.in_flight.len() >= usize::from(self.window)
+        let has_waiting = !self.latest.is_empty() || self.queue.front().is_some();
+        let is_full = self.in_flight.len() >= usize::from(self.window)
             || self.in_flight.len() + self.released.len() >= usize::from(self.receive_maximum);
         let oldest = self.in_flight.front().map(|entry| entry.id).or_else(|| self.released.oldest());
-        oldest.filter(|_| waits && full)
+        oldest.filter(|_| has_waiting && is_full)
     }
 }
 

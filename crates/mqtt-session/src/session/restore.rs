@@ -2,28 +2,28 @@
 
 use std::time::Instant;
 
-use super::{Deliverable, InFlight, Item, Journaled, Reached, SendState, Session, StoredItem, item::Qos2State};
+use super::{Deliverable, DeliveryStage, InFlight, Item, Journaled, SendState, Session, StoredItem, item::Qos2State};
 use switchbox_model::broker::MessageNum;
 
 impl<D: Clone + Deliverable> Session<D> {
     /// Restores the items in their order, and the client's QoS 2 packet identifiers. Expired items are dropped unless it is certain that
     /// they were sent.
     #[must_use]
-    pub fn restore(left: Vec<StoredItem<D>>, received: Vec<u16>, now: Instant) -> Self {
+    pub fn restore(items: Vec<StoredItem<D>>, received: Vec<u16>, now: Instant) -> Self {
         let mut session = Self::new();
         session.received = received.into_iter().map(|id| (id, Qos2State::Acknowledged)).collect();
-        for StoredItem { item, reached } in left {
+        for StoredItem { item, stage } in items {
             if let Some(journaled) = item.journaled {
                 // The identifier is not used for the next message even if this one is dropped, because the client may have seen it.
                 session.last_id = journaled.id;
                 session.ids.insert(journaled.id);
             }
-            match (reached, item.journaled) {
-                (Reached::Queued | Reached::InDoubt, journaled) if item.is_expired(now) => {
+            match (stage, item.journaled) {
+                (DeliveryStage::Queued | DeliveryStage::InDoubt, journaled) if item.is_expired(now) => {
                     session.finish_journaled(journaled)
                 }
-                (Reached::InDoubt | Reached::Sent | Reached::PubRecReceived, Some(journaled)) => {
-                    session.restore_in_flight(item, journaled, reached)
+                (DeliveryStage::InDoubt | DeliveryStage::Sent | DeliveryStage::PubRecReceived, Some(journaled)) => {
+                    session.restore_in_flight(item, journaled, stage)
                 }
                 _ => session.enqueue(item),
             }
@@ -31,10 +31,10 @@ impl<D: Clone + Deliverable> Session<D> {
         session
     }
 
-    fn restore_in_flight(&mut self, item: Item<D>, Journaled { num, id }: Journaled, reached: Reached) {
-        let held = reached == Reached::PubRecReceived;
-        let state = if held { SendState::Released } else { SendState::Published };
-        let (item, in_doubt) = ((!held).then_some(item), reached == Reached::InDoubt);
+    fn restore_in_flight(&mut self, item: Item<D>, Journaled { num, id }: Journaled, stage: DeliveryStage) {
+        let is_released = stage == DeliveryStage::PubRecReceived;
+        let state = if is_released { SendState::Released } else { SendState::Published };
+        let (item, in_doubt) = ((!is_released).then_some(item), stage == DeliveryStage::InDoubt);
         self.in_flight.push_back(InFlight { id, state, in_doubt, item, journaled: Some(num) });
     }
 
@@ -64,11 +64,11 @@ mod tests {
     use crate::session::{Body, PublishReceipt};
     use switchbox_model::{Message, QoS};
 
-    fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> StoredItem<u64> {
+    fn stored_item(num: u64, qos: QoS, stage: DeliveryStage, expires: Option<Instant>) -> StoredItem<u64> {
         let message = Arc::new(Message { expires, ..Message::new("t", "x") });
         let body = Body::Message { message, retain: false, ids: vec![], shared: None };
         let journaled = Some(Journaled { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
-        StoredItem { item: Item { qos, body, journaled }, reached }
+        StoredItem { item: Item { qos, body, journaled }, stage }
     }
 
     fn finished(session: &mut S) -> Vec<u64> {
@@ -79,10 +79,10 @@ mod tests {
     fn what_an_earlier_process_left_is_taken_up_in_order() {
         let mut session = S::restore(
             vec![
-                left(1, QoS::AtLeastOnce, Reached::Sent, None),
-                left(2, QoS::ExactlyOnce, Reached::PubRecReceived, None),
-                left(3, QoS::ExactlyOnce, Reached::InDoubt, None),
-                left(4, QoS::AtLeastOnce, Reached::Queued, None),
+                stored_item(1, QoS::AtLeastOnce, DeliveryStage::Sent, None),
+                stored_item(2, QoS::ExactlyOnce, DeliveryStage::PubRecReceived, None),
+                stored_item(3, QoS::ExactlyOnce, DeliveryStage::InDoubt, None),
+                stored_item(4, QoS::AtLeastOnce, DeliveryStage::Queued, None),
             ],
             vec![7],
             Instant::now(),
@@ -99,9 +99,9 @@ mod tests {
     fn what_expired_comes_again_only_where_it_was_sent_for_sure() {
         let now = Instant::now();
         let soon = now + Duration::from_secs(1);
-        let all = [Reached::Sent, Reached::PubRecReceived, Reached::InDoubt, Reached::Queued];
+        let all = [DeliveryStage::Sent, DeliveryStage::PubRecReceived, DeliveryStage::InDoubt, DeliveryStage::Queued];
         let every = |from: u64, expires| {
-            (from..).zip(all).map(move |(num, reached)| left(num, QoS::ExactlyOnce, reached, Some(expires)))
+            (from..).zip(all).map(move |(num, stage)| stored_item(num, QoS::ExactlyOnce, stage, Some(expires)))
         };
         // Over at the start; over when the client comes back.
         let mut session = S::restore(every(1, now).chain(every(5, soon)).collect(), vec![], now);
@@ -121,8 +121,11 @@ mod tests {
     #[test]
     fn what_was_in_doubt_and_is_sent_is_in_doubt_no_more() {
         let soon = Instant::now() + Duration::from_secs(1);
-        let mut session =
-            S::restore(vec![left(1, QoS::AtLeastOnce, Reached::InDoubt, Some(soon))], vec![], Instant::now());
+        let mut session = S::restore(
+            vec![stored_item(1, QoS::AtLeastOnce, DeliveryStage::InDoubt, Some(soon))],
+            vec![],
+            Instant::now(),
+        );
         assert_eq!(session.in_doubt_from(), Some(MessageNum(1)));
         for now in [Instant::now(), soon] {
             session.connect(10);

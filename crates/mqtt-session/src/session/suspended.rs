@@ -31,12 +31,12 @@ impl<D: Clone + Deliverable> Session<D> {
         self.suspended.0.iter().filter_map(delivery).collect()
     }
 
-    /// Ends the suspension of a delivery: it is retransmitted if `send`, and dropped otherwise.
-    pub fn resume_suspended(&mut self, id: u16, send: bool) {
+    /// Ends the suspension of a delivery: it is retransmitted if `retransmit`, and dropped otherwise.
+    pub fn resume_suspended(&mut self, id: u16, retransmit: bool) {
         let Some(at) = self.suspended.0.iter().position(|entry| entry.id == id) else { return };
         let entry = self.suspended.0.remove(at);
-        if send {
-            // It is added after all entries that were sent on this connection, so it counts as not sent yet.
+        if retransmit {
+            // The entry is added after all entries that were sent on this connection, so it counts as not sent yet.
             self.in_flight.extend(entry);
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn written(session: &mut S) -> Vec<String> {
     written
 }
 
-pub(super) fn in_short(frame: &OutgoingPacket<'_, u64>) -> String {
+pub(super) fn in_short(frame: &OutgoingPacket<u64>) -> String {
     match frame {
         OutgoingPacket::Ack(ack) => match ack.kind {
             AckKind::PubAck => format!("ack{}", ack.id),

@@ -1,10 +1,10 @@
-//! Counts what there is on ordinary topics.
+//! Counts the subscriptions and the retained messages on ordinary topics.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use switchbox_rules::topic::is_shared;
 
-/// The numbers of what there is on ordinary topics.
+/// How many subscriptions and retained messages there are on ordinary topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Subscriptions of all clients, with the shared ones.
@@ -13,6 +13,7 @@ pub struct Counts {
     pub shared_subscriptions: usize,
     /// Retained messages.
     pub retained: usize,
+    /// Bytes of the retained messages.
     pub retained_bytes: usize,
 }
 
@@ -25,22 +26,22 @@ pub(super) struct Subscriptions {
 
 impl Subscriptions {
     pub(super) fn add(&self, filter: &str) {
-        for count in self.of(filter) {
+        for count in self.counters_of(filter) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     pub(super) fn remove(&self, filter: &str) {
-        for count in self.of(filter) {
+        for count in self.counters_of(filter) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn of(&self, filter: &str) -> impl Iterator<Item = &AtomicUsize> {
+    fn counters_of(&self, filter: &str) -> impl Iterator<Item = &AtomicUsize> {
         [&self.all].into_iter().chain(is_shared(filter).then_some(&self.shared))
     }
 
-    /// With these numbers of retained messages and their bytes.
+    /// The counts, together with the number of retained messages and their bytes.
     pub(super) fn counts(&self, (retained, retained_bytes): (usize, usize)) -> Counts {
         let [subscriptions, shared_subscriptions] =
             [&self.all, &self.shared].map(|count| count.load(Ordering::Relaxed));

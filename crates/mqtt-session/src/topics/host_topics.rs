@@ -36,18 +36,18 @@ pub(super) struct Watchers {
 
 impl Watchers {
     pub(super) fn add(&self, filter: &str) {
-        if let Some(count) = self.of(filter) {
+        if let Some(count) = self.counter_of(filter) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     pub(super) fn remove(&self, filter: &str) {
-        if let Some(count) = self.of(filter) {
+        if let Some(count) = self.counter_of(filter) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn of(&self, filter: &str) -> Option<&AtomicUsize> {
+    fn counter_of(&self, filter: &str) -> Option<&AtomicUsize> {
         let filter = matched_part(filter);
         match filter {
             _ if filter.starts_with(DEVICES) => Some(&self.devices),
@@ -56,11 +56,11 @@ impl Watchers {
         }
     }
 
-    pub(super) fn of_devices(&self) -> bool {
+    pub(super) fn has_devices(&self) -> bool {
         self.devices.load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn of_statistics(&self) -> bool {
+    pub(super) fn has_statistics(&self) -> bool {
         self.statistics.load(Ordering::Relaxed) > 0
     }
 }

@@ -56,7 +56,7 @@ const TOPICS_AT_ONCE: usize = 64;
 /// Takes a change that no caller waits for.
 pub type Unawaited = dyn Fn(BrokerChange) + Send + Sync;
 
-/// What a filter of the trie delivers to.
+/// The subscriber of a filter in the trie.
 #[derive(Clone)]
 enum Target {
     One { subscriber: Arc<dyn Subscriber>, options: Options },
@@ -65,7 +65,7 @@ enum Target {
 
 /// The subscriptions and the retained messages.
 pub struct TopicTable {
-    /// Of shared subscriptions, by their filters. Locked before `trie`.
+    /// The groups of shared subscriptions, by their filters. Locked before `trie`.
     groups: Mutex<HashMap<Arc<str>, Arc<Group>>>,
     /// Locked only to change it and to take a snapshot: messages are matched without the lock. One that is being matched may still go to a
     /// subscriber that has unsubscribed, as one that is being offered may.
@@ -73,27 +73,30 @@ pub struct TopicTable {
     retained: Mutex<Retained>,
     /// Limits the log lines about retained messages for which there was no room.
     log_limit: Mutex<LogLimit>,
+    /// How many subscriptions there are to topics of the host.
     watchers: Watchers,
     subscriptions: Subscriptions,
+    /// Makes the statistics under `$SYS/` for new subscriptions.
     statistics: OnceLock<Box<Statistics>>,
     metrics: Metrics,
     /// Counters of messages for which a subscriber had no room. One published message may count many times.
-    full: [Counter; 3],
+    dropped_counters: [Counter; 3],
+    /// Gives the numbers of sessions and messages in the journal.
     numbers: Numbers,
-    /// Gets changes that no caller waits for: after a crash the journal may lack them.
+    /// Journals changes that no caller waits for: after a crash the journal may lack them.
     unawaited: Box<Unawaited>,
 }
 
 /// The publisher of a message.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    /// Its id as a subscriber, for subscriptions with the option no-local.
+    /// The publisher's id as a subscriber, for subscriptions with the option no-local.
     pub subscriber: Option<u64>,
     /// The owner whose quota a retained message counts against.
     pub owner: Owner,
-    /// Whether it gets reason codes. If so, a retained message for which there is no room is refused and not delivered.
+    /// Whether the publisher gets reason codes. If so, a retained message for which there is no room is refused and not delivered.
     pub reads_refusals: bool,
-    /// It waits for subscribers whose queues are full. False if it has used up its budget for waiting.
+    /// The publisher waits for subscribers whose queues are full. False if it has used up its budget for waiting.
     pub waits: bool,
 }
 
@@ -124,7 +127,7 @@ impl SubscriberDelivery {
     }
 
     fn is_worth_waiting_for(&self) -> bool {
-        self.delivery.qos != QoS::AtMostOnce && !self.subscriber.slow_consumer().is_zero()
+        self.delivery.qos != QoS::AtMostOnce && !self.subscriber.wait_allowance().is_zero()
     }
 }
 
@@ -134,9 +137,9 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 impl TopicTable {
     #[must_use]
     pub fn new(metrics: Metrics, numbers: Numbers, unawaited: Box<Unawaited>, now: Instant) -> Self {
-        let full = metrics.queue_full();
+        let dropped_counters = metrics.queue_full();
         Self {
-            full,
+            dropped_counters,
             groups: Mutex::default(),
             trie: RwLock::default(),
             retained: Mutex::default(),
@@ -173,7 +176,7 @@ impl TopicTable {
         retained
     }
 
-    /// Journals that they expired. After a crash the journal may lack this, and the next start finds them expired again.
+    /// Journals that retained messages expired. After a crash the journal may lack this, and the next start finds them expired again.
     fn forget_retained(&self, expired: &[Arc<str>], now: ClockReading) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             (self.unawaited)(BrokerChange::RetainedExpired { topics: topics.to_vec(), time_ms: now.ms });
@@ -182,12 +185,12 @@ impl TopicTable {
 
     /// Adds a subscription with a checked filter. Returns true if the subscriber had this filter already; its options are replaced then.
     pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
-        let known = self.insert(filter, subscriber.clone(), options);
-        if !known {
+        let had_filter = self.insert(filter, subscriber.clone(), options);
+        if !had_filter {
             self.watchers.add(filter);
             self.subscriptions.add(filter);
         }
-        known
+        had_filter
     }
 
     fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
@@ -208,12 +211,12 @@ impl TopicTable {
 
     /// Removes a subscription. Returns true if the subscriber had this filter.
     pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
-        let known = self.remove(filter, subscriber);
-        if known {
+        let had_filter = self.remove(filter, subscriber);
+        if had_filter {
             self.watchers.remove(filter);
             self.subscriptions.remove(filter);
         }
-        known
+        had_filter
     }
 
     fn remove(&self, filter: &str, subscriber: u64) -> bool {
@@ -222,24 +225,24 @@ impl TopicTable {
         }
         let mut groups = self.groups.lock();
         let Some(group) = groups.get(filter).cloned() else { return false };
-        let left = group.leave(subscriber);
+        let had_filter = group.leave(subscriber);
         if group.is_empty() {
             groups.remove(filter);
             self.trie.write().remove(&trie_key(filter), group.id);
         }
-        left
+        had_filter
     }
 
     /// Returns true if a client subscribes to events of devices.
     #[must_use]
     pub fn has_device_watchers(&self) -> bool {
-        self.watchers.of_devices()
+        self.watchers.has_devices()
     }
 
     /// Returns true if a client subscribes to the host's statistics.
     #[must_use]
     pub fn has_statistics_watchers(&self) -> bool {
-        self.watchers.of_statistics()
+        self.watchers.has_statistics()
     }
 
     /// Sets the function that makes the statistics for new subscriptions. Only the first call has an effect.
@@ -302,7 +305,7 @@ impl TopicTable {
     pub fn deliver(
         &self,
         message: &Arc<Message>,
-        from: &Publisher,
+        publisher: &Publisher,
         pending: &mut PendingChanges,
         now: ClockReading,
     ) -> Result<Vec<SubscriberDelivery>, LimitName> {
@@ -310,21 +313,21 @@ impl TopicTable {
         if message.retain {
             // Held until the message has its number, so that the numbers are in the order of the table.
             let mut retained = self.live_retained(now);
-            match retained.set(message, &from.owner) {
-                Ok(()) => pending_message.retain(&self.numbers, &from.owner),
+            match retained.set(message, &publisher.owner) {
+                Ok(()) => pending_message.retain(&self.numbers, &publisher.owner),
                 Err(limit) => {
                     drop(retained);
                     self.metrics.limit(limit);
-                    if from.reads_refusals {
+                    if publisher.reads_refusals {
                         return Err(limit);
                     }
-                    self.log_not_retained(&message.topic, &from.owner, limit, now.instant);
+                    self.log_not_retained(&message.topic, &publisher.owner, limit, now.instant);
                 }
             }
         }
-        let (offers, groups) = self.targets(message, &message.topic, from.subscriber);
+        let (offers, groups) = self.targets(message, &message.topic, publisher.subscriber);
         let mut full: Vec<_> =
-            offers.into_iter().filter_map(|offer| self.offer(&mut pending_message, offer, from.waits)).collect();
+            offers.into_iter().filter_map(|offer| self.offer(&mut pending_message, offer, publisher.waits)).collect();
         full.extend(groups.into_iter().filter_map(|group| self.offer_to_group(&mut pending_message, &group)));
         Ok(full)
     }
@@ -407,42 +410,48 @@ impl TopicTable {
 
     /// Counts a message that a subscriber had no room for.
     pub fn count_dropped(&self) {
-        for counter in &self.full {
+        for counter in &self.dropped_counters {
             counter.inc();
         }
     }
 
     /// The matching subscribers, each once with the highest QoS and all identifiers of its matching subscriptions; and the matching groups.
-    fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
-        /// Subscribers that are searched one by one.
+    /// `publisher`: its id as a subscriber, if it is one.
+    fn targets(
+        &self,
+        message: &Message,
+        topic: &str,
+        publisher: Option<u64>,
+    ) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
+        /// So many subscribers are searched one by one.
         const FEW: usize = 32;
         let mut offers: Vec<SubscriberDelivery> = Vec::new();
-        // The places of many, by their numbers.
-        let mut places: HashMap<u64, usize> = HashMap::new();
+        // The index of each offer by the subscriber's id, filled when there are more than a few.
+        let mut indices: HashMap<u64, usize> = HashMap::new();
         let mut groups = Vec::new();
         let trie = self.trie.read().clone();
         trie.matching(topic, &mut |id, target| match target {
             Target::Group(group) => groups.push(group.clone()),
-            Target::One { options, .. } if options.no_local && from == Some(id) => {}
+            Target::One { options, .. } if options.no_local && publisher == Some(id) => {}
             Target::One { subscriber, options } => {
                 let qos = options.qos.min(message.qos);
                 let retain = message.retain && options.retain_as_published;
-                if offers.len() > FEW && places.is_empty() {
-                    places.extend(offers.iter().enumerate().map(|(place, offer)| (offer.id, place)));
+                if offers.len() > FEW && indices.is_empty() {
+                    indices.extend(offers.iter().enumerate().map(|(index, offer)| (offer.id, index)));
                 }
-                let place = match places.is_empty() {
+                let index = match indices.is_empty() {
                     true => offers.iter().position(|offer| offer.id == id),
-                    false => places.get(&id).copied(),
+                    false => indices.get(&id).copied(),
                 };
-                match place.and_then(|place| offers.get_mut(place)) {
+                match index.and_then(|index| offers.get_mut(index)) {
                     Some(SubscriberDelivery { delivery, .. }) => {
                         delivery.qos = delivery.qos.max(qos);
                         delivery.retain |= retain;
                         delivery.ids.extend(options.id);
                     }
                     None => {
-                        if !places.is_empty() {
-                            places.insert(id, offers.len());
+                        if !indices.is_empty() {
+                            indices.insert(id, offers.len());
                         }
                         offers.push(SubscriberDelivery {
                             id,

@@ -22,6 +22,7 @@ struct ReservedPlace {
 }
 
 impl ReservedPlace {
+    /// Delivers the message, as it is durable.
     fn fill(mut self) {
         if let Some(recipient) = self.recipient.take() {
             self.subscriber.journaled(self.num, &self.message, recipient);
@@ -52,7 +53,7 @@ impl ReservedPlaces {
         self.0.into_iter().for_each(ReservedPlace::fill);
     }
 
-    /// Leaves the places as they are, because the journal takes nothing any more and the host stops. Takes no lock of a subscriber.
+    /// Drops the places without giving them back, because the journal accepts no more entries and the host stops. Takes no lock of a subscriber.
     pub fn abandon(mut self) {
         self.0.iter_mut().for_each(|place| place.recipient = None);
     }
@@ -63,6 +64,7 @@ impl ReservedPlaces {
 pub struct PendingChanges {
     changes: Vec<BrokerChange>,
     places: Vec<ReservedPlace>,
+    /// What the changes take up in the journal's queue, roughly.
     bytes: usize,
 }
 
@@ -99,8 +101,9 @@ impl PendingChanges {
         self.message(message, now).journal_for(numbers, subscriber, recipient);
     }
 
+    /// A published message that is not among the changes yet.
     pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>, now: ClockReading) -> PendingMessage<'a> {
-        PendingMessage { pending: self, message, now, at: None }
+        PendingMessage { pending: self, message, now, index: None }
     }
 
     /// The changes, and the places that are filled when they are durable.
@@ -114,9 +117,10 @@ impl PendingChanges {
 pub(super) struct PendingMessage<'a> {
     pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
-    /// When it is published.
+    /// When the message is published.
     now: ClockReading,
-    at: Option<usize>,
+    /// The index of its change. `None` if it was not added yet.
+    index: Option<usize>,
 }
 
 impl PendingMessage<'_> {
@@ -127,6 +131,7 @@ impl PendingMessage<'_> {
         }
     }
 
+    /// Journals the message for a recipient, whose place in the subscriber's queue is reserved.
     pub(super) fn journal_for(&mut self, numbers: &Numbers, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
         self.pending.bytes += OVERHEAD;
         let message = self.message.clone();
@@ -137,9 +142,10 @@ impl PendingMessage<'_> {
         }
     }
 
+    /// The change that journals the message; added if it is not there yet.
     fn change(&mut self, numbers: &Numbers) -> Option<&mut BrokerChange> {
-        if self.at.is_none() {
-            self.at = Some(self.pending.changes.len());
+        if self.index.is_none() {
+            self.index = Some(self.pending.changes.len());
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
                 num: numbers.next_message(),
@@ -148,7 +154,7 @@ impl PendingMessage<'_> {
                 to: Vec::new(),
             });
         }
-        self.at.and_then(|at| self.pending.changes.get_mut(at))
+        self.index.and_then(|index| self.pending.changes.get_mut(index))
     }
 }
 
@@ -187,13 +193,13 @@ mod tests {
             false
         }
 
-        fn slow_consumer(&self) -> Duration {
+        fn wait_allowance(&self) -> Duration {
             Duration::ZERO
         }
 
-        fn waited(&self, _: Instant, _: Instant) {}
+        fn record_wait(&self, _: Instant, _: Instant) {}
 
-        fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        fn wait_for_room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
             Box::pin(std::future::pending())
         }
     }

@@ -18,7 +18,9 @@ use switchbox_rules::topic;
 /// Topics that one page examines. Publishers of retained messages wait while they are collected, not while they are matched.
 const PAGE_TOPICS: usize = 256;
 
+/// The bounds of the number of messages.
 const NUMBER: SharedQuota = SharedQuota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
+/// The bounds of the messages' bytes.
 const BYTES: SharedQuota = SharedQuota::beside(RETAINED_BYTES, (names::RETAINED_BYTES, names::RETAINED_BYTES_OF_ONE));
 
 /// A page of the retained messages that match a filter.
@@ -50,12 +52,15 @@ struct RetainedUsage {
     bytes: usize,
 }
 
+/// The retained message of each topic.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, RetainedMessage>,
-    used: HashMap<Owner, RetainedUsage>,
+    /// What each owner's messages take.
+    usage: HashMap<Owner, RetainedUsage>,
     /// The topics of messages that expire, by the time.
     expiring: BTreeSet<(Instant, Arc<str>)>,
+    /// Bytes of all messages.
     bytes: usize,
 }
 
@@ -73,18 +78,18 @@ impl Retained {
             self.remove(&message.topic);
             return Ok(());
         }
-        let own = self.used.get(owner).copied().unwrap_or_default();
+        let owner_usage = self.usage.get(owner).copied().unwrap_or_default();
         let old = self.messages.get(&message.topic);
-        let (others, old_bytes) =
+        let (other_count, old_bytes) =
             (self.messages.len() - usize::from(old.is_some()), old.map_or(0, RetainedMessage::size));
         if old.is_some_and(|old| old.owner == *owner) {
             // A message that is not larger than the one that it replaces always fits.
             if message.size() > old_bytes {
-                BYTES.check(owner, own.bytes - old_bytes, self.bytes - old_bytes, message.size())?;
+                BYTES.check(owner, owner_usage.bytes - old_bytes, self.bytes - old_bytes, message.size())?;
             }
         } else {
-            NUMBER.check(owner, own.number, others, 1)?;
-            BYTES.check(owner, own.bytes, self.bytes - old_bytes, message.size())?;
+            NUMBER.check(owner, owner_usage.number, other_count, 1)?;
+            BYTES.check(owner, owner_usage.bytes, self.bytes - old_bytes, message.size())?;
         }
         self.restore(message, owner.clone());
         Ok(())
@@ -94,9 +99,9 @@ impl Retained {
     pub(super) fn restore(&mut self, message: &Arc<Message>, owner: Owner) {
         self.remove(&message.topic);
         self.bytes += message.size();
-        let used = self.used.entry(owner.clone()).or_default();
-        used.number += 1;
-        used.bytes += message.size();
+        let usage = self.usage.entry(owner.clone()).or_default();
+        usage.number += 1;
+        usage.bytes += message.size();
         self.expiring.extend(message.expires.map(|at| (at, message.topic.clone())));
         self.messages.insert(message.topic.clone(), RetainedMessage { message: message.clone(), owner });
     }
@@ -104,11 +109,11 @@ impl Retained {
     fn remove(&mut self, topic: &Arc<str>) {
         let Some(RetainedMessage { message, owner }) = self.messages.remove(topic) else { return };
         self.bytes -= message.size();
-        if let Some(used) = self.used.get_mut(&owner) {
-            used.number -= 1;
-            used.bytes -= message.size();
-            if used.number == 0 {
-                self.used.remove(&owner);
+        if let Some(usage) = self.usage.get_mut(&owner) {
+            usage.number -= 1;
+            usage.bytes -= message.size();
+            if usage.number == 0 {
+                self.usage.remove(&owner);
             }
         }
         if let Some(at) = message.expires {
@@ -118,16 +123,16 @@ impl Retained {
 
     /// Removes all expired messages and returns their topics.
     pub(super) fn purge(&mut self, now: Instant) -> Vec<Arc<str>> {
-        let mut gone = Vec::new();
+        let mut expired = Vec::new();
         while let Some((_, topic)) = self.expiring.first().filter(|(at, _)| *at <= now) {
             let topic = topic.clone();
             self.remove(&topic);
-            gone.push(topic);
+            expired.push(topic);
         }
-        gone
+        expired
     }
 
-    /// With their bytes.
+    /// The number of messages, and their bytes.
     pub(super) fn count(&self) -> (usize, usize) {
         (self.messages.len(), self.bytes)
     }
@@ -136,13 +141,13 @@ impl Retained {
     /// whether they match or not. [`Page::matching`] keeps those that do.
     pub(super) fn candidates(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = topic::literal_prefix(filter);
-        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let after = self.messages.range::<str, _>((from, Bound::Unbounded));
-        let mut topics = after.take_while(|(topic, _)| topic.starts_with(prefix));
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let candidates = self.messages.range::<str, _>((start, Bound::Unbounded));
+        let mut topics = candidates.take_while(|(topic, _)| topic.starts_with(prefix));
         let messages: Vec<_> =
             topics.by_ref().take(PAGE_TOPICS).map(|(_, retained)| retained.message.clone()).collect();
-        let last = messages.last().map(|message| message.topic.clone());
-        Page { next: topics.next().and(last), messages }
+        let last_topic = messages.last().map(|message| message.topic.clone());
+        Page { next: topics.next().and(last_topic), messages }
     }
 
     /// The messages that have replaced these.
@@ -273,10 +278,10 @@ mod tests {
         }
         // A topic that another owner takes over is its own.
         retained.set(&message("0/0", "y"), &owner(5)).unwrap();
-        assert_eq!((retained.used[&owner(0)].number, retained.used[&owner(5)].number), (NUMBER.one - 1, 1));
+        assert_eq!((retained.usage[&owner(0)].number, retained.usage[&owner(5)].number), (NUMBER.one - 1, 1));
         retained.set(&message("0/more", "x"), &owner(0)).unwrap_err();
         retained.set(&message("0/0", ""), &owner(0)).unwrap();
-        assert!(!retained.used.contains_key(&owner(5)));
+        assert!(!retained.usage.contains_key(&owner(5)));
         let large = |topic: &str| Arc::new(Message::new(topic, vec![0; BYTES.one / 2]));
         let mut retained = Retained::default();
         retained.set(&large("a"), &owner(0)).unwrap();

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::subscriber::{Options, Subscriber};
 
-/// One member, with the options of its own subscription.
+/// A member of a group, with the options of its own subscription.
 #[derive(Clone)]
 pub(super) struct Member {
     pub(super) subscriber: Arc<dyn Subscriber>,
@@ -18,25 +18,26 @@ pub(super) struct Member {
 
 /// The members of one `$share/{name}/{filter}`.
 pub(super) struct Group {
-    /// Its id as a subscriber in the trie.
+    /// The group's id as a subscriber in the trie.
     pub(super) id: u64,
-    /// The whole filter, so that a message can be sent to another member when its own is gone.
+    /// The whole filter, so that a message can be sent to another member if the one that had it does not acknowledge it.
     pub(super) filter: Arc<str>,
     members: Mutex<Vec<Member>>,
-    turn: AtomicUsize,
+    /// Counts messages, for the round robin.
+    message_count: AtomicUsize,
 }
 
 impl Group {
     pub(super) fn new(id: u64, filter: &str) -> Self {
-        Self { id, filter: filter.into(), members: Mutex::default(), turn: AtomicUsize::new(0) }
+        Self { id, filter: filter.into(), members: Mutex::default(), message_count: AtomicUsize::new(0) }
     }
 
     /// Adds a member. Returns true if it was a member already; its options are replaced then.
     pub(super) fn join(&self, member: Member) -> bool {
         let mut members = self.members.lock();
         match members.iter_mut().find(|m| m.subscriber.id() == member.subscriber.id()) {
-            Some(known) => {
-                *known = member;
+            Some(existing) => {
+                *existing = member;
                 true
             }
             None => {
@@ -49,9 +50,9 @@ impl Group {
     /// Removes a member. Returns true if it was one.
     pub(super) fn leave(&self, subscriber: u64) -> bool {
         let mut members = self.members.lock();
-        let before = members.len();
+        let count_before = members.len();
         members.retain(|member| member.subscriber.id() != subscriber);
-        members.len() < before
+        members.len() < count_before
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,9 +65,9 @@ impl Group {
         if members.is_empty() {
             return members;
         }
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len();
+        let first = self.message_count.fetch_add(1, Ordering::Relaxed) % members.len();
         members.rotate_left(first);
-        // Each is asked once: a member that connects meanwhile would make the order contradict itself.
+        // Each member is asked once, because the order has to stay the same if one connects meanwhile.
         members.sort_by_cached_key(|member| !member.subscriber.is_connected());
         members
     }

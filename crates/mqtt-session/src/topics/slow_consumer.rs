@@ -23,34 +23,35 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// messages together. From then on it misses messages for which it has no room, and delays no publisher.
 #[derive(Debug)]
 pub struct SlowConsumer {
-    left: Duration,
+    allowance: Duration,
+    /// The end of the newest wait that was recorded.
     waited_until: Option<Instant>,
 }
 
 impl Default for SlowConsumer {
     fn default() -> Self {
-        Self { left: SLOW_CONSUMER_WAIT, waited_until: None }
+        Self { allowance: SLOW_CONSUMER_WAIT, waited_until: None }
     }
 }
 
 impl SlowConsumer {
     /// How long publishers still wait. Zero if less than [`SHORTEST_WAIT`] is left.
     #[must_use]
-    pub fn left(&self) -> Duration {
-        if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
+    pub fn allowance(&self) -> Duration {
+        if self.allowance < SHORTEST_WAIT { Duration::ZERO } else { self.allowance }
     }
 
-    /// A publisher waited in this time. Times of several publishers that overlap count once.
-    pub fn waited(&mut self, from: Instant, until: Instant) {
+    /// A publisher has waited from `from` until `until`. Times of several publishers that overlap count once.
+    pub fn record_wait(&mut self, from: Instant, until: Instant) {
         let from = self.waited_until.map_or(from, |waited| waited.max(from));
-        self.left = self.left.saturating_sub(until.saturating_duration_since(from));
+        self.allowance = self.allowance.saturating_sub(until.saturating_duration_since(from));
         self.waited_until = Some(until.max(from));
     }
 
-    /// This many messages were sent to the subscriber.
-    pub fn took(&mut self, messages: u64) {
+    /// Messages were sent to the subscriber, so its allowance grows.
+    pub fn record_sent(&mut self, messages: u64) {
         let earned = EARNED_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
-        self.left = self.left.saturating_add(earned).min(SLOW_CONSUMER_WAIT);
+        self.allowance = self.allowance.saturating_add(earned).min(SLOW_CONSUMER_WAIT);
     }
 }
 
@@ -58,7 +59,7 @@ impl SlowConsumer {
 /// besides for [`FREE_WAIT_PER_MESSAGE`] at each message that no subscriber missed.
 #[derive(Debug)]
 pub struct WaitBudget {
-    left: Duration,
+    remaining: Duration,
     /// The time that it waited beyond its budget, because timers are late.
     overdraft: Duration,
     /// The time up to which the budget was refilled.
@@ -67,27 +68,27 @@ pub struct WaitBudget {
 
 impl Default for WaitBudget {
     fn default() -> Self {
-        Self { left: BUDGET, overdraft: Duration::ZERO, earned_until: None }
+        Self { remaining: BUDGET, overdraft: Duration::ZERO, earned_until: None }
     }
 }
 
 impl WaitBudget {
     /// How long it may wait now. Zero if less than [`SHORTEST_WAIT`] is left.
-    pub fn left(&mut self, now: Instant) -> Duration {
+    pub fn remaining(&mut self, now: Instant) -> Duration {
         let passed = self.earned_until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
         let earned = passed / BUDGET_SHARE;
         let repaid = earned.min(self.overdraft);
         self.overdraft -= repaid;
-        self.left = self.left.saturating_add(earned - repaid).min(BUDGET);
+        self.remaining = self.remaining.saturating_add(earned - repaid).min(BUDGET);
         self.earned_until = Some(now);
-        if self.left < SHORTEST_WAIT { Duration::ZERO } else { self.left }
+        if self.remaining < SHORTEST_WAIT { Duration::ZERO } else { self.remaining }
     }
 
-    /// It waited for one message. `lost`: a subscriber still had no room in the end.
-    pub fn waited(&mut self, waited: Duration, lost: bool) {
-        let charged = if lost { waited } else { waited.saturating_sub(FREE_WAIT_PER_MESSAGE) };
-        self.overdraft += charged.saturating_sub(self.left);
-        self.left = self.left.saturating_sub(charged);
+    /// The publisher has waited for one message. `is_lost`: a subscriber still had no room in the end.
+    pub fn record_wait(&mut self, waited: Duration, is_lost: bool) {
+        let charged = if is_lost { waited } else { waited.saturating_sub(FREE_WAIT_PER_MESSAGE) };
+        self.overdraft += charged.saturating_sub(self.remaining);
+        self.remaining = self.remaining.saturating_sub(charged);
     }
 }
 
@@ -101,10 +102,10 @@ mod tests {
     fn a_subscriber_that_takes_nothing_is_waited_for_once() {
         let mut slow_consumer = SlowConsumer::default();
         let began = Instant::now();
-        slow_consumer.waited(began, began + 600 * MS);
-        assert_eq!(slow_consumer.left(), SLOW_CONSUMER_WAIT - 600 * MS);
-        slow_consumer.waited(began + 700 * MS, began + 1_300 * MS);
-        assert_eq!(slow_consumer.left(), Duration::ZERO);
+        slow_consumer.record_wait(began, began + 600 * MS);
+        assert_eq!(slow_consumer.allowance(), SLOW_CONSUMER_WAIT - 600 * MS);
+        slow_consumer.record_wait(began + 700 * MS, began + 1_300 * MS);
+        assert_eq!(slow_consumer.allowance(), Duration::ZERO);
     }
 
     #[test]
@@ -112,9 +113,9 @@ mod tests {
         let mut slow_consumer = SlowConsumer::default();
         let began = Instant::now();
         for from in [0, 100, 200, 50] {
-            slow_consumer.waited(began + from * MS, began + 300 * MS);
+            slow_consumer.record_wait(began + from * MS, began + 300 * MS);
         }
-        assert_eq!(slow_consumer.left(), SLOW_CONSUMER_WAIT - 300 * MS);
+        assert_eq!(slow_consumer.allowance(), SLOW_CONSUMER_WAIT - 300 * MS);
     }
 
     #[test]
@@ -124,10 +125,10 @@ mod tests {
             let began = Instant::now();
             for turn in 0..1_000 {
                 let from = began + turn * every_ms * MS;
-                slow_consumer.waited(from, from + every_ms * MS);
-                slow_consumer.took(1);
+                slow_consumer.record_wait(from, from + every_ms * MS);
+                slow_consumer.record_sent(1);
             }
-            assert_eq!(slow_consumer.left() > EARNED_PER_MESSAGE, is_left, "one in {every_ms} ms");
+            assert_eq!(slow_consumer.allowance() > EARNED_PER_MESSAGE, is_left, "one in {every_ms} ms");
         }
     }
 
@@ -136,18 +137,18 @@ mod tests {
         let mut budget = WaitBudget::default();
         let (began, mut now, mut waited) = (Instant::now(), Instant::now(), Duration::ZERO);
         while now < began + 10_000 * MS {
-            let allowed = budget.left(now).min(100 * MS);
+            let allowed = budget.remaining(now).min(100 * MS);
             // A timer is late.
             let wait = if allowed.is_zero() { allowed } else { allowed + 2 * MS };
-            budget.waited(wait, true);
+            budget.record_wait(wait, true);
             waited += wait;
             now += wait + MS / 10;
         }
         assert!(waited < BUDGET + 1_100 * MS, "{waited:?} of ten seconds");
         let mut budget = WaitBudget::default();
         for message in 0..10_000 {
-            assert!(!budget.left(began + message * 2 * MS).is_zero());
-            budget.waited(2 * MS, false);
+            assert!(!budget.remaining(began + message * 2 * MS).is_zero());
+            budget.record_wait(2 * MS, false);
         }
     }
 }

@@ -18,8 +18,11 @@ pub type UntilRoom<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     pub qos: QoS,
+    /// The subscriber does not get messages that it has published itself (MQTT 5).
     pub no_local: bool,
+    /// Messages keep their RETAIN flag (MQTT 5).
     pub retain_as_published: bool,
+    /// The subscription identifier (MQTT 5).
     pub id: Option<u32>,
 }
 
@@ -38,11 +41,11 @@ pub struct Delivery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     Queued,
-    /// It was dropped: QoS 0, and the client is offline.
+    /// The message was dropped: QoS 0, and the client is offline.
     Dropped,
     /// The queue is full. If the client is connected, there may be room soon.
     Full,
-    /// It has to be journaled first; then [`Subscriber::journaled`] is called.
+    /// The message has to be journaled first; then [`Subscriber::journaled`] is called.
     JournalFirst(Recipient),
 }
 
@@ -50,6 +53,7 @@ pub enum Delivered {
 pub trait Subscriber: Send + Sync {
     /// Unique among all subscribers.
     fn id(&self) -> u64;
+    /// Queues the message, or says why it is not queued.
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
     /// The message of [`Delivered::JournalFirst`] is durable.
     fn journaled(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
@@ -62,10 +66,10 @@ pub trait Subscriber: Send + Sync {
     fn is_queue_full(&self) -> bool {
         false
     }
-    /// How long publishers still wait for room.
-    fn slow_consumer(&self) -> Duration;
-    /// A publisher waited in this time.
-    fn waited(&self, from: Instant, until: Instant);
+    /// How long publishers still wait for room; zero if they do not.
+    fn wait_allowance(&self) -> Duration;
+    /// A publisher has waited for room from `from` until `until`.
+    fn record_wait(&self, from: Instant, until: Instant);
     /// Completes when there may be room again, also if that was between this call and the first poll.
-    fn room(&self) -> UntilRoom<'_>;
+    fn wait_for_room(&self) -> UntilRoom<'_>;
 }

@@ -33,11 +33,13 @@ pub(super) struct Trie<T> {
 
 #[derive(Debug, Clone)]
 struct Node<T> {
-    /// The child of the level `#`.
-    all: Option<Arc<Self>>,
-    /// The child of the level `+`.
-    any: Option<Arc<Self>>,
+    /// The child of the level `#`, the multi-level wildcard.
+    multi_level: Option<Arc<Self>>,
+    /// The child of the level `+`, the single-level wildcard.
+    single_level: Option<Arc<Self>>,
+    /// The children of the other levels.
     named: Children<T>,
+    /// The subscriptions whose filter ends at this node.
     entries: Entries<T>,
 }
 
@@ -71,7 +73,7 @@ impl<T> Default for Entries<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { all: None, any: None, named: Children::default(), entries: Entries::default() }
+        Self { multi_level: None, single_level: None, named: Children::default(), entries: Entries::default() }
     }
 }
 
@@ -112,13 +114,13 @@ impl<T: Clone> Trie<T> {
 
 impl<T: Clone> Node<T> {
     fn is_empty(&self) -> bool {
-        self.all.is_none() && self.any.is_none() && self.named.len == 0 && self.entries.len == 0
+        self.multi_level.is_none() && self.single_level.is_none() && self.named.len == 0 && self.entries.len == 0
     }
 
     fn child_or_new(&mut self, level: &str) -> Option<&mut Self> {
         match level {
-            "#" => Some(Arc::make_mut(self.all.get_or_insert_default())),
-            "+" => Some(Arc::make_mut(self.any.get_or_insert_default())),
+            "#" => Some(Arc::make_mut(self.multi_level.get_or_insert_default())),
+            "+" => Some(Arc::make_mut(self.single_level.get_or_insert_default())),
             name => {
                 if self.named.get(name).is_none() {
                     self.named.insert(name);
@@ -133,16 +135,16 @@ impl<T: Clone> Node<T> {
             return self.entries.remove(subscriber);
         };
         let child = match level {
-            "#" => self.all.as_mut().map(Arc::make_mut),
-            "+" => self.any.as_mut().map(Arc::make_mut),
+            "#" => self.multi_level.as_mut().map(Arc::make_mut),
+            "+" => self.single_level.as_mut().map(Arc::make_mut),
             name => self.named.get_mut(name),
         };
         let Some(child) = child else { return false };
         let removed = child.remove(levels, subscriber);
         if child.is_empty() {
             match level {
-                "#" => self.all = None,
-                "+" => self.any = None,
+                "#" => self.multi_level = None,
+                "+" => self.single_level = None,
                 name => self.named.remove(name),
             }
         }
@@ -154,7 +156,7 @@ impl<T: Clone> Node<T> {
             Some(level) => self.matching_level(level, levels, true, found),
             None => {
                 self.report(found);
-                self.all.iter().for_each(|all| all.report(found));
+                self.multi_level.iter().for_each(|child| child.report(found));
             }
         }
     }
@@ -162,20 +164,20 @@ impl<T: Clone> Node<T> {
     fn matching_level<'a>(
         &'a self,
         level: &str,
-        rest: std::str::Split<'_, char>,
-        wildcards: bool,
+        remaining: std::str::Split<'_, char>,
+        has_wildcards: bool,
         found: &mut impl FnMut(u64, &'a T),
     ) {
-        if wildcards {
-            if let Some(all) = &self.all {
-                all.report(found);
+        if has_wildcards {
+            if let Some(child) = &self.multi_level {
+                child.report(found);
             }
-            if let Some(any) = &self.any {
-                any.matching(rest.clone(), found);
+            if let Some(child) = &self.single_level {
+                child.matching(remaining.clone(), found);
             }
         }
         if let Some(child) = self.named.get(level) {
-            child.matching(rest, found);
+            child.matching(remaining, found);
         }
     }
 

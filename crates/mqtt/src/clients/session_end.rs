@@ -34,6 +34,7 @@ struct Busy {
 }
 
 impl Busy {
+    /// Keeps the slot busy until the remaining work is done.
     fn until_done(self, remaining: Option<RemainingWork>) {
         if let Some(remaining) = remaining {
             // A panic drops `Busy` as well, so the session is free afterwards.
@@ -63,7 +64,7 @@ impl Drop for Busy {
         if end_when_idle {
             self.clients.end_session(&self.key, id);
         }
-        self.mailbox.gone.notify_waiters();
+        self.mailbox.connection_ended.notify_waiters();
     }
 }
 
@@ -73,7 +74,7 @@ impl Clients {
     pub(crate) fn connection_ended(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, cleanup: SessionCleanup) {
         mailbox.end();
         let SessionCleanup { expiry, will, keep_will_for_restart } = cleanup;
-        let kept = !expiry.is_zero() && self.has_room(mailbox);
+        let is_kept = !expiry.is_zero() && self.has_room(mailbox);
         {
             let mut table = self.table.lock();
             let Some(slot) = table.slots.get_mut(key) else { return };
@@ -81,9 +82,9 @@ impl Clients {
             slot.busy = true;
             table.live = table.live.saturating_sub(1);
         }
-        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: !kept };
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: !is_kept };
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
-        if !kept {
+        if !is_kept {
             if keep_will_for_restart {
                 self.submit_all_unawaited(disconnect_changes(mailbox, Duration::ZERO, true));
                 mailbox.lock().session_num = None;
@@ -91,8 +92,8 @@ impl Clients {
             let remaining = self.run_end(mailbox, will);
             return busy.until_done(remaining);
         }
-        let waits = keep_will_for_restart || (will.is_some() && !delay.is_zero());
-        let changes = disconnect_changes(mailbox, expiry, waits);
+        let has_pending_will = keep_will_for_restart || (will.is_some() && !delay.is_zero());
+        let changes = disconnect_changes(mailbox, expiry, has_pending_will);
         let (remaining, will) = match will {
             Some(publish) if delay.is_zero() => (publish(pending(changes)), None),
             will => {
@@ -123,16 +124,16 @@ impl Clients {
         remaining_expiry: Duration,
     ) {
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
-        let kept = !remaining_expiry.is_zero() && self.has_room(&mailbox);
-        let earlier = self.table.lock().slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), false));
-        if let Some(SessionSlot { mailbox, will, cleanup, .. }) = earlier {
+        let is_kept = !remaining_expiry.is_zero() && self.has_room(&mailbox);
+        let previous_slot = self.table.lock().slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), false));
+        if let Some(SessionSlot { mailbox, will, cleanup, .. }) = previous_slot {
             // The host was killed before the end of this client's earlier session was durable.
             cleanup.inspect(tokio::task::AbortHandle::abort);
             self.run_end(&mailbox, will)
                 .map(|remaining| spawn_contained(self.metrics.panics.clone(), "end of a session", remaining));
         }
         self.start_cleanup(key, mailbox.id(), will, delay.min(remaining_expiry), remaining_expiry);
-        if !kept {
+        if !is_kept {
             self.end_session(key, mailbox.id());
         } else if delay.is_zero() {
             self.publish_will(key, mailbox.id());
@@ -155,12 +156,14 @@ impl Clients {
         slot.cleanup = Some(task.abort_handle());
     }
 
+    /// Counts the end of a session at its expiry, if the session is still offline.
     fn count_expired(&self, key: &Key, id: u64) {
         let mut table = self.table.lock();
-        let expired = table.slots.get(key).is_some_and(|slot| slot.is_offline(id));
-        table.expired += u64::from(expired);
+        let is_expired = table.slots.get(key).is_some_and(|slot| slot.is_offline(id));
+        table.expired += u64::from(is_expired);
     }
 
+    /// Publishes the will of an offline client, if it was not published yet.
     fn publish_will(self: &Arc<Self>, key: &Key, id: u64) {
         let (publish, mailbox) = {
             let mut table = self.table.lock();
@@ -205,17 +208,17 @@ impl Clients {
             self.topics.unsubscribe(filter, mailbox.id());
         }
         let ended = session_num.map(|session| BrokerChange::Ended { session });
-        let mut first = PendingChanges::default();
-        let waiting = shared_redelivery::redeliver(&self.topics, session_num, undelivered, &mut first);
+        let mut first_entry = PendingChanges::default();
+        let waiting = shared_redelivery::redeliver(&self.topics, session_num, undelivered, &mut first_entry);
         if waiting.is_empty() {
-            first.extend(ended.clone());
+            first_entry.extend(ended.clone());
         } else if will.is_some() {
-            first.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
+            first_entry.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
         }
         let remaining_of_will = match will {
-            Some(publish) => publish(first),
+            Some(publish) => publish(first_entry),
             None => {
-                self.topics.write_with(None, first, OnCommit::Nothing);
+                self.topics.write_with(None, first_entry, OnCommit::Nothing);
                 None
             }
         };
@@ -234,19 +237,27 @@ impl Clients {
     }
 }
 
+/// The changes as pending ones, which a will or a redelivery is added to.
 fn pending(changes: impl IntoIterator<Item = BrokerChange>) -> PendingChanges {
     let mut pending = PendingChanges::default();
     pending.extend(changes);
     pending
 }
 
-/// The changes that say that the connection ended. `will`: the will is still to be published.
-fn disconnect_changes(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<BrokerChange> {
+/// The changes that say that the connection ended. `has_pending_will`: the will is still to be published.
+fn disconnect_changes(mailbox: &Mailbox, expiry: Duration, has_pending_will: bool) -> Vec<BrokerChange> {
     let (session_num, sent, in_doubt_from) = {
         let state = mailbox.lock();
         (state.session_num, state.session.newest_sent(), state.session.in_doubt_from())
     };
     let Some(session) = session_num else { return Vec::new() };
     let expiry_secs = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
-    vec![BrokerChange::Disconnected { session, time_ms: clock::now_ms(), expiry_secs, sent, in_doubt_from, will }]
+    vec![BrokerChange::Disconnected {
+        session,
+        time_ms: clock::now_ms(),
+        expiry_secs,
+        sent,
+        in_doubt_from,
+        will: has_pending_will,
+    }]
 }

@@ -1,4 +1,4 @@
-//! The table itself: a slot for each session, with its mailbox and whether a connection has it. Does not begin or end sessions.
+//! The table of the sessions: a slot for each, with its mailbox and whether a connection has it. Does not begin or end sessions.
 
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
@@ -20,11 +20,12 @@ pub(crate) type DueWill = Box<dyn FnOnce(PendingChanges) -> Option<RemainingWork
 /// Work that has to end before the client's next connection gets the session. Bounded in time.
 pub(crate) type RemainingWork = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A session in the table.
 pub(super) struct SessionSlot {
     pub(super) mailbox: Arc<Mailbox>,
     /// A connection has the session.
     pub(super) live: bool,
-    /// Its will is being published, or the session is being ended. No connection gets the session before that is done.
+    /// The session's will is being published, or the session is being ended. No connection gets the session before that is done.
     pub(super) busy: bool,
     /// The session has to be ended as soon as it is not busy any more.
     pub(super) end_when_idle: bool,
@@ -45,21 +46,25 @@ impl SessionSlot {
     }
 }
 
+/// All sessions, and their numbers.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) slots: HashMap<Key, SessionSlot>,
-    /// How many sessions have a connection, and the maximum of that.
+    /// How many sessions have a connection.
     pub(super) live: usize,
-    pub(super) most_live: usize,
+    /// The maximum of `live` since the start.
+    pub(super) max_live: usize,
     /// Sessions that ended because their clients were offline for too long.
     pub(super) expired: u64,
+    /// The host shuts down: no connection gets a session any more.
     pub(super) closed: bool,
 }
 
 impl Table {
-    pub(super) fn connected(&mut self) {
+    /// Counts one more session that has a connection.
+    pub(super) fn record_connected(&mut self) {
         self.live += 1;
-        self.most_live = self.most_live.max(self.live);
+        self.max_live = self.max_live.max(self.live);
     }
 }
 
@@ -67,14 +72,15 @@ impl Table {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionCounts {
     pub(crate) all: usize,
-    /// Those that have a connection.
+    /// Sessions that have a connection.
     pub(crate) live: usize,
     /// The maximum of `live` since the start.
-    pub(crate) most_live: usize,
-    /// Those that ended because their clients were offline for too long.
+    pub(crate) max_live: usize,
+    /// Sessions that ended because their clients were offline for too long.
     pub(crate) expired: u64,
 }
 
+/// The sessions of all clients, and what their beginning and end need.
 pub(crate) struct Clients {
     pub(super) table: Mutex<Table>,
     pub(super) topics: Topics,
@@ -87,6 +93,7 @@ impl Clients {
         Self { table: Mutex::default(), topics, metrics, offline_sessions: OfflineSessions::new(connections) }
     }
 
+    /// Counts and logs a session that a limit leaves no room to keep.
     pub(super) fn count_not_kept(&self, mailbox: &Mailbox, limit: LimitName) {
         self.metrics.limit(limit);
         tracing::warn!(client = %mailbox.name, %limit, "the session ends with its connection: there is no room to keep it");
@@ -94,7 +101,7 @@ impl Clients {
 
     pub(crate) fn counts(&self) -> SessionCounts {
         let table = self.table.lock();
-        SessionCounts { all: table.slots.len(), live: table.live, most_live: table.most_live, expired: table.expired }
+        SessionCounts { all: table.slots.len(), live: table.live, max_live: table.max_live, expired: table.expired }
     }
 
     /// Closes the connection that has the session. Returns false if the session is free.
@@ -111,8 +118,8 @@ impl Clients {
     pub(crate) fn revalidate(&self, key: Option<&Key>) {
         let table = self.table.lock();
         match key {
-            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.revalidate()),
-            None => table.slots.values().for_each(|slot| slot.mailbox.revalidate()),
+            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.request_revalidation()),
+            None => table.slots.values().for_each(|slot| slot.mailbox.request_revalidation()),
         }
     }
 

@@ -17,17 +17,19 @@ const MAX_BYTES: usize = 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct InboundBatch {
     /// The device of the events. `None` if it is the client itself.
-    pub(super) of: Option<Arc<Device>>,
+    pub(super) device: Option<Arc<Device>>,
     pub(super) events: Vec<NewEvent>,
+    /// The acknowledgements that wait for the events.
     pub(super) acks: Vec<Ack>,
-    /// The packet identifiers of QoS 2 among them.
+    /// The packet identifiers of the events of QoS 2.
     pub(super) received: Vec<u16>,
+    /// Bytes that the events take up in the journal's queue, roughly.
     pub(super) bytes: usize,
     /// How many PUBLISH packets were read together: the capacity to reserve.
     pub(super) publishes: usize,
     /// Messages on ordinary topics.
     pub(super) ordinary: Ordinary,
-    /// The time of the first of them, which is that of all. `None` if there was none.
+    /// The time of the batch's messages on ordinary topics: when the first was processed. `None` if there was none.
     pub(super) now: Option<ClockReading>,
 }
 
@@ -40,21 +42,23 @@ pub(super) struct Ordinary {
 
 impl InboundBatch {
     /// Returns true if an event of the client's own device can be added.
-    pub(super) fn takes_own(&self) -> bool {
-        self.of.is_none() && self.ordinary.is_empty()
+    pub(super) fn accepts_own_event(&self) -> bool {
+        self.device.is_none() && self.ordinary.is_empty()
     }
 
     /// Returns true if an event of this attached device can be added.
-    pub(crate) fn takes_of(&self, device: &Arc<Device>) -> bool {
-        let same = self.of.as_ref().is_some_and(|of| of.num == device.num);
-        (same || self.events.is_empty()) && self.ordinary.is_empty()
+    pub(crate) fn accepts_event_of(&self, device: &Arc<Device>) -> bool {
+        let is_same_device = self.device.as_ref().is_some_and(|current| current.num == device.num);
+        (is_same_device || self.events.is_empty()) && self.ordinary.is_empty()
     }
 
-    pub(crate) fn push_of(&mut self, device: Arc<Device>, event: NewEvent, ack: Option<Ack>) {
-        self.of = Some(device);
+    /// Adds an event of an attached device. [`Self::accepts_event_of`] must have returned true.
+    pub(crate) fn push_event_of(&mut self, device: Arc<Device>, event: NewEvent, ack: Option<Ack>) {
+        self.device = Some(device);
         self.push(event, ack);
     }
 
+    /// Adds an event, and the acknowledgement that is sent when it is durable.
     pub(super) fn push(&mut self, event: NewEvent, ack: Option<Ack>) {
         if self.events.is_empty() {
             self.events.reserve(self.publishes);

@@ -33,6 +33,7 @@ const NOT_RETAINED: PublishRefusal =
     PublishRefusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
 
 impl Connection {
+    /// Delivers a message on an ordinary topic, and acknowledges it at once or with the batch.
     pub(crate) async fn publish_ordinary(
         &mut self,
         message: Message,
@@ -72,7 +73,7 @@ impl Connection {
     /// The client as the publisher of a message. The owner of the quota is looked up for retained messages only.
     fn publisher(&mut self, retains: bool, is_acknowledged: bool) -> Publisher {
         // A client without this state has never waited, so its budget is full.
-        let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.left(Instant::now()).is_zero());
+        let waits = self.slow_state.as_mut().is_none_or(|slow| !slow.wait_budget.remaining(Instant::now()).is_zero());
         let Presence { auth_context, mailbox, .. } = &self.presence;
         let owner = if retains { session_key::of_retained(auth_context) } else { Owner::default() };
         let reads_refusals = is_acknowledged && self.peer.version == Version::V5;
@@ -92,9 +93,9 @@ impl Connection {
         if !waiting.is_empty() {
             // A full subscriber may be waiting for deliveries that are pending in this batch.
             result = self.submit_ordinary(std::mem::take(&mut batch.ordinary), event.take()).await;
-            let Self { presence: Presence { shared, mailbox, .. }, slow, .. } = self;
+            let Self { presence: Presence { shared, mailbox, .. }, slow_state, .. } = self;
             let closing = async { drop(mailbox.asked_to_close().await) };
-            let budget = &mut slow.get_or_insert_default().wait_budget;
+            let budget = &mut slow_state.get_or_insert_default().wait_budget;
             shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, budget, closing).await;
             // The rest of the batch is still processed if the connection is to close now.
             result =
@@ -141,15 +142,15 @@ impl Connection {
                 }
                 permit
             };
-            let (permit, stays) = split_end(self.or_revoked(reserved).await);
-            let position = topics.write_with(permit.flatten(), pending, self.waker_for(&acks, 0).into());
-            return stays.and(self.submitted(position.ok_or(ingest::Error::Closed), 0, acks));
+            let (permit, may_continue) = split_end(self.or_revoked(reserved).await);
+            let position = topics.write_with(permit.flatten(), pending, self.on_commit(&acks, 0));
+            return may_continue.and(self.queue_acks(position.ok_or(ingest::Error::Closed), 0, acks));
         };
         let bytes = weight(&event.data) + pending.bytes();
-        let (permit, stays) = split_end(self.reserve(bytes).await);
-        let (changes, on_commit) = entry_of(pending, self.waker_for(&acks, bytes).into());
+        let (permit, may_continue) = split_end(self.reserve(bytes).await);
+        let (changes, on_commit) = entry_of(pending, self.on_commit(&acks, bytes));
         let submitted = self.presence.shared.host.ingest.submit_topic(event, changes, permit, on_commit);
-        stays.and(self.submitted(submitted, bytes, acks))
+        may_continue.and(self.queue_acks(submitted, bytes, acks))
     }
 
     /// Journals the packet identifiers of QoS 2 events. They follow the events in the journal, so a crash between the two repeats
@@ -176,7 +177,7 @@ impl Connection {
             let acks: Vec<_> =
                 pubrec_received.iter().map(|journaled| Ack::new(AckKind::PubRel, journaled.id)).collect();
             // If the journal is closed, the client sends PUBREC again on its next connection.
-            if let Some(position) = session_journal.submit_soon(changes, self.waker_for(&acks, 0).into()) {
+            if let Some(position) = session_journal.submit_soon(changes, self.on_commit(&acks, 0)) {
                 self.presence.mailbox.lock().session.ack_at(position, acks);
             }
         }

@@ -14,24 +14,24 @@ use crate::{
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// As [`ACK_TIMEOUT`], when the client's new connection waits for this one to end.
 const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
-/// Reads of a connection that is taken over at most.
+/// How often a connection that is taken over is read at most.
 const LAST_READS: usize = 4;
 
 impl Connection {
     /// Sends the last acknowledgements and DISCONNECT, then closes.
     pub(crate) async fn finish(mut self: Box<Self>, end: ConnectionEnd) {
-        let taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
-        let end = if taken_over { self.taken_over().await } else { end };
+        let is_taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
+        let end = if is_taken_over { self.process_arrived().await } else { end };
         // What was written to the socket counts as sent, because the client may have got it.
         self.record_sent();
         self.record_end(&end);
-        let ack_timeout = if taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };
+        let ack_timeout = if is_taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };
         // Without these acknowledgements the client would send packets again that are in the journal.
         let _ = tokio::time::timeout(ack_timeout, self.acknowledge_accepted()).await;
         let bytes = self.final_bytes(&end);
         let closing = end.closing();
         match bytes {
-            Some(bytes) if !taken_over => send_and_close(&mut self.stream, &bytes, closing).await,
+            Some(bytes) if !is_taken_over => send_and_close(&mut self.stream, &bytes, closing).await,
             bytes => {
                 if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
                     let _ = self.stream.try_write(&bytes);
@@ -39,20 +39,20 @@ impl Connection {
                 self.stream.close(closing);
             }
         }
-        let lost = matches!(end, ConnectionEnd::Lost(_));
+        let is_lost = matches!(end, ConnectionEnd::Lost(_));
         let Self { mut presence, mut stream, .. } = *self;
         presence.end = Some(end);
         // Dropping the presence disconnects the device and permits its next connection.
         drop(presence);
-        if matches!(stream, Socket::WebSocket(_)) && !lost {
+        if matches!(stream, Socket::WebSocket(_)) && !is_lost {
             // Closing the socket before the client's close frame arrives could discard the host's close frame.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.wait_for_close()).await;
         }
     }
 
     /// Processes the packets that the client sent before it connected again, above all a DISCONNECT, which cancels its will. The new
-    /// connection waits meanwhile, so only packets that have arrived are read.
-    async fn taken_over(&mut self) -> ConnectionEnd {
+    /// connection waits meanwhile, so only packets that have arrived are read. Returns how the connection ends.
+    async fn process_arrived(&mut self) -> ConnectionEnd {
         for _ in 0..LAST_READS {
             match self.read() {
                 Ok(packets) if !packets.is_empty() => match self.process(packets).await {

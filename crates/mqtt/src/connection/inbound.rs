@@ -19,19 +19,19 @@ use switchbox_mqtt_codec::{
 use switchbox_support::{clock, threads};
 
 impl Connection {
-    /// Boxed: this future is large and short-lived, and would enlarge every connection's task. Its span is within it, so an idle connection
-    /// has none.
+    /// Processes the packets in their order. Boxed: this future is large and short-lived, and would enlarge every connection's task. Its span
+    /// is within it, so an idle connection has none.
     pub(crate) fn process(
         &mut self,
         packets: Vec<Packet>,
     ) -> Pin<Box<impl Future<Output = Result<(), ConnectionEnd>>>> {
         let span = tracing::debug_span!("connection", client = %self.presence.mailbox.name);
-        let payload = |packet: &Packet| match packet {
+        let payload_len = |packet: &Packet| match packet {
             Packet::Publish(publish) => Some(publish.payload.len()),
             _ => None,
         };
         let (publishes, bytes) =
-            packets.iter().filter_map(payload).fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
+            packets.iter().filter_map(payload_len).fold((0, 0), |(count, bytes), payload| (count + 1, bytes + payload));
         let metrics = &self.presence.shared.metrics;
         metrics.publishes_in.inc_by(publishes as u64);
         metrics.publish_bytes_in.inc_by(bytes as u64);
@@ -48,6 +48,7 @@ impl Connection {
         Box::pin(processed.instrument(span))
     }
 
+    /// Processes the packets up to the first that ends the connection. The caller submits the batch.
     async fn process_each(
         &mut self,
         packets: Vec<Packet>,
@@ -83,6 +84,7 @@ impl Connection {
         Ok(())
     }
 
+    /// Gives an acknowledgement of the client to its session.
     fn acknowledge(
         &mut self,
         (kind, id, reason): (AckKind, u16, u8),
@@ -121,6 +123,7 @@ impl Connection {
         }
     }
 
+    /// Sets the session expiry of a DISCONNECT, and returns the end of the connection.
     fn disconnect(&mut self, disconnect: &Disconnect) -> ConnectionEnd {
         if let Some(secs) = disconnect.session_expiry_secs {
             if !self.presence.may_keep && secs > 0 {

@@ -47,7 +47,7 @@ use switchbox_support::clock;
 const UNSENT_BYTES: usize = 256 * 1024;
 /// The task yields after this many packets. Otherwise a client that always has another packet ready would keep its thread, and with
 /// it the thread that polls all sockets.
-const TURN_PACKETS: u32 = 256;
+const YIELD_AFTER_PACKETS: u32 = 256;
 
 /// Why the loop ends.
 enum Stop {
@@ -61,22 +61,24 @@ impl From<ConnectionEnd> for Stop {
     }
 }
 
-/// An admitted client.
+/// An admitted client, from which its [`Connection`] is made.
 pub(crate) struct Admitted {
     pub(crate) presence: Presence,
     pub(crate) peer: Peer,
     pub(crate) decoder: Decoder,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) connection_epoch: u64,
-    /// Starts with CONNACK.
+    /// Bytes to write first; they start with CONNACK.
     pub(crate) unsent: BytesMut,
+    /// When the token, key or certificate expires that admitted the client. `None`: never.
     pub(crate) expires_at: Option<Instant>,
 }
 
 /// The position in the retained messages of one subscription.
-pub(crate) struct RetainedLeft {
+pub(crate) struct RetainedCursor {
     pub(crate) filter: Box<str>,
     pub(crate) qos: QoS,
+    /// The subscription identifier, if the client gave one.
     pub(crate) id: Option<u32>,
     /// The topic of the last message that was queued. Is `None` at the start.
     pub(crate) after: Option<Arc<str>>,
@@ -85,6 +87,7 @@ pub(crate) struct RetainedLeft {
 /// A connection that has to continue in another priority class; `None` if it has ended.
 pub(crate) type Migration = Option<Box<Connection>>;
 
+/// The connection of one admitted client, with everything that its task keeps while it waits.
 pub(crate) struct Connection {
     pub(crate) presence: Presence,
     pub(crate) peer: Peer,
@@ -93,13 +96,15 @@ pub(crate) struct Connection {
     pub(crate) unsent: BytesMut,
     /// Topics by their aliases, from 1. A slice takes 8 bytes less of each connection than a vector.
     pub(crate) aliases: Box<[Option<Arc<str>>]>,
-    /// New subscriptions whose retained messages have not all been queued.
-    pub(crate) retained_left: Vec<RetainedLeft>,
+    /// The positions of new subscriptions whose retained messages have not all been queued.
+    pub(crate) retained_cursors: Vec<RetainedCursor>,
     /// The connection is ending: only acknowledgements are sent.
     pub(crate) is_ending: bool,
     /// The log has a line that events of this client are dropped.
     pub(crate) drops_logged: bool,
-    pub(crate) slow: Option<Box<SlowState>>,
+    /// `None` until the connection is slow, or publishes to a slow subscriber.
+    pub(crate) slow_state: Option<Box<SlowState>>,
+    /// What the client has sent that is not in the journal yet.
     pub(crate) unwritten: Unwritten,
     pub(crate) stream: Socket,
     decoder: Decoder,
@@ -109,15 +114,16 @@ pub(crate) struct Connection {
     fault: Option<Fault>,
     /// 0 = no limit.
     keep_alive_ms: u32,
-    last_packet: Instant,
+    /// When bytes of the client were last read. The keep-alive counts from here.
+    last_read: Instant,
+    /// Since when the socket has accepted no more bytes to write.
     blocked_since: Option<Instant>,
     /// Since when the rest of a packet is missing.
     partial_since: Option<Instant>,
     /// When the token, key or certificate expires that admitted the client.
     pub(crate) expires_at: Option<Instant>,
-    /// Packets since the task last yielded.
-    turn: u32,
-    /// The priority class whose runtime it runs on.
+    packets_since_yield: u32,
+    /// The priority class whose runtime the connection's task runs on.
     pub(crate) class: PriorityClass,
 }
 
@@ -132,21 +138,21 @@ impl Connection {
             connection_epoch,
             unsent,
             aliases: Box::default(),
-            retained_left: Vec::new(),
+            retained_cursors: Vec::new(),
             is_ending: false,
             drops_logged: false,
-            slow: None,
+            slow_state: None,
             unwritten: Unwritten::default(),
             stream,
             decoder,
             partial,
             fault: None,
             keep_alive_ms: keep_alive.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
-            last_packet: clock::instant(),
+            last_read: clock::instant(),
             blocked_since: None,
             partial_since: None,
             expires_at,
-            turn: 0,
+            packets_since_yield: 0,
             class: PriorityClass::Background,
         }
     }
@@ -216,9 +222,9 @@ impl Connection {
             let Self { stream, presence, .. } = &*self;
             tokio::select! {
                 ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
-                    if ready.map_err(ConnectionEnd::from)?.is_readable() && self.reads() {
+                    if ready.map_err(ConnectionEnd::from)?.is_readable() && self.may_read() {
                         let packets = self.read()?;
-                        self.turn += u32::try_from(packets.len()).unwrap_or(TURN_PACKETS) + 1;
+                        self.packets_since_yield += u32::try_from(packets.len()).unwrap_or(YIELD_AFTER_PACKETS) + 1;
                         self.process(packets).await?;
                     }
                 }
@@ -233,8 +239,8 @@ impl Connection {
             }
             break;
         }
-        if self.turn > TURN_PACKETS {
-            self.turn = 0;
+        if self.packets_since_yield > YIELD_AFTER_PACKETS {
+            self.packets_since_yield = 0;
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -242,7 +248,7 @@ impl Connection {
 
     /// What to wait for at the socket. `None` if it is neither read nor written.
     fn interest(&self) -> Option<Interest> {
-        match (self.reads(), self.unsent.is_empty() && self.stream.is_flushed()) {
+        match (self.may_read(), self.unsent.is_empty() && self.stream.is_flushed()) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
             (false, false) => Some(Interest::WRITABLE),
@@ -276,9 +282,9 @@ impl Connection {
     }
 
     /// Returns false while too much waits for the client to read, or too much of what it sent waits for the journal.
-    fn reads(&self) -> bool {
+    fn may_read(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
-            && !self.unwritten.fills(0)
+            && !self.unwritten.would_fill(0)
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 }

@@ -29,7 +29,7 @@ enum Action {
     Register(register::Request),
     /// A topic that is not the client's own, for a client that is a gateway.
     AsGateway(Publish),
-    /// It is acknowledged and dropped.
+    /// The message is acknowledged and dropped.
     AcknowledgeOnly,
     Refuse(PublishRefusal),
 }
@@ -54,7 +54,7 @@ impl Connection {
         let topic = publish.topic.clone();
         match self.action(publish) {
             Action::Content(Content::Event(event)) => {
-                if !batch.takes_own() {
+                if !batch.accepts_own_event() {
                     self.submit(batch).await?;
                 }
                 batch.push(event, ack);
@@ -68,7 +68,7 @@ impl Connection {
             }
             Action::Content(Content::Answer { rid, status, payload }) => {
                 self.submit(batch).await?;
-                self.presence.mailbox.answered(rid);
+                self.presence.mailbox.record_answer(rid);
                 if let Some(online) = &self.presence.online {
                     online.answer(rid, status, payload);
                 }
@@ -97,23 +97,23 @@ impl Connection {
     /// Sets or looks up the topic alias.
     fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Fault> {
         let Some(alias) = publish.alias else { return Ok(()) };
-        let at = usize::from(alias - 1);
+        let index = usize::from(alias - 1);
         if alias > limits::TOPIC_ALIASES {
             return Err(Fault::new(reason::TOPIC_ALIAS, "a topic alias over the topic alias maximum"));
         }
         if !publish.topic.is_empty() {
-            if self.aliases.len() <= at {
+            if self.aliases.len() <= index {
                 let mut aliases = std::mem::take(&mut self.aliases).into_vec();
-                aliases.resize(at + 1, None);
+                aliases.resize(index + 1, None);
                 self.aliases = aliases.into();
             }
-            if let Some(known) = self.aliases.get_mut(at) {
-                *known = Some(publish.topic.clone());
+            if let Some(stored) = self.aliases.get_mut(index) {
+                *stored = Some(publish.topic.clone());
             }
             return Ok(());
         }
-        let known = self.aliases.get(at).cloned().flatten();
-        publish.topic = known.ok_or_else(|| Fault::new(reason::TOPIC_ALIAS, "a topic alias that was never set"))?;
+        let stored = self.aliases.get(index).cloned().flatten();
+        publish.topic = stored.ok_or_else(|| Fault::new(reason::TOPIC_ALIAS, "a topic alias that was never set"))?;
         Ok(())
     }
 
@@ -130,6 +130,7 @@ impl Connection {
         }
     }
 
+    /// Decides what the PUBLISH becomes, by the client's dialect and access.
     fn action(&self, publish: Publish) -> Action {
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
         let topic = publish.topic.clone();
@@ -168,7 +169,7 @@ impl Connection {
             dialect::Publish::RegistrationStatus { rid } => {
                 Action::Register(register::Request::Status { rid: rid.to_owned() })
             }
-            meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
+            event_or_answer => match content(&shared.metrics, &shared.options.payloads, event_or_answer, publish) {
                 Ok(content) => Action::Content(content),
                 Err(refusal) => Action::Refuse(refusal),
             },

@@ -32,7 +32,7 @@ impl Connection {
                 }
                 Err(error) => return Err(error.into()),
             };
-            self.last_packet = clock::instant();
+            self.last_read = clock::instant();
             self.presence.shared.metrics.bytes_in.inc_by(length as u64);
             let bytes = scratch.get(..length).unwrap_or_default();
             let packets = if self.partial.is_empty() {
@@ -48,20 +48,21 @@ impl Connection {
         })
     }
 
-    /// Sets since when the rest of a packet is missing: since the last complete packet.
-    pub(super) fn update_partial_since(&mut self, some_whole: bool) {
+    /// Sets since when the rest of a packet is missing: since the last complete packet. `has_packets`: packets were completed just now.
+    pub(super) fn update_partial_since(&mut self, has_packets: bool) {
         self.partial_since = match self.partial_since {
             _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
-            Some(since) if !some_whole => Some(since),
+            Some(since) if !has_packets => Some(since),
             _ => Some(clock::instant()),
         };
     }
 
+    /// Decodes the kept bytes, and keeps those of an incomplete packet.
     pub(super) fn decode_partial(&mut self) -> Vec<Packet> {
         let packet_bytes = self.presence.shared.options.payloads.packet_bytes();
         let (packets, rest) = decode(&mut self.decoder, &self.partial, packet_bytes, &mut self.fault);
-        let used = self.partial.len() - rest.len();
-        self.partial.advance(used);
+        let decoded_bytes = self.partial.len() - rest.len();
+        self.partial.advance(decoded_bytes);
         if self.partial.is_empty() {
             self.partial = BytesMut::new();
         }

@@ -21,7 +21,7 @@ impl Connection {
         refusal: &PublishRefusal,
         ack: Option<Ack>,
     ) -> Result<(), ConnectionEnd> {
-        self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
+        self.log_line(("publish", refusal.kind()), topic, &refusal.text_with_sizes());
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
         }
@@ -51,7 +51,7 @@ impl Connection {
         shared.metrics.refuse(what);
         if let Some(device) = device {
             let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
         if let Some(more) = shared.client_lines.allow((mailbox.name.clone(), kind), Instant::now()) {
             tracing::warn!(client = %mailbox.name, topic, "{what} refused: {text}{more}");

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How often a waiting connection checks whether its authorisation changed.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Connection {
     /// Checks the authorisation again if that was requested.
@@ -26,22 +26,22 @@ impl Connection {
 
     /// Waits for the future, until the client's authorisation ends or the connection is asked to close.
     pub(crate) async fn or_revoked<T>(&self, future: impl Future<Output = T>) -> Result<T, ConnectionEnd> {
-        let over = async {
+        let ended = async {
             loop {
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(CHECK_INTERVAL).await;
                 if let Err(end) = self.check_still_authorized().and_then(|()| self.check_end(Instant::now())) {
                     return end;
                 }
             }
         };
-        tokio::select! {
+        let output = tokio::select! {
             biased;
-            got = self.presence.mailbox.unless_closing(future) => {
-                self.check_still_authorized()?;
-                got.map_err(ConnectionEnd::Closed)
-            }
-            end = over => Err(end),
-        }
+            output = future => Ok(output),
+            close = self.presence.mailbox.asked_to_close() => Err(ConnectionEnd::Closed(close)),
+            end = ended => return Err(end),
+        };
+        self.check_still_authorized()?;
+        output
     }
 
     /// Checks the authorisation if it may have changed. The request stays set, so that the connection's loop does the full revalidation
@@ -59,9 +59,9 @@ impl Connection {
 }
 
 /// Splits a result into the value, if there is one, and whether the connection may continue.
-pub(crate) fn split_end<T>(waited: Result<T, ConnectionEnd>) -> (Option<T>, Result<(), ConnectionEnd>) {
-    match waited {
-        Ok(got) => (Some(got), Ok(())),
+pub(crate) fn split_end<T>(result: Result<T, ConnectionEnd>) -> (Option<T>, Result<(), ConnectionEnd>) {
+    match result {
+        Ok(value) => (Some(value), Ok(())),
         Err(end) => (None, Err(end)),
     }
 }

@@ -1,7 +1,7 @@
 //! Submits a client's events to the journal. Waiting for room in the journal's queue slows a fast client down. Does not write to the
 //! socket.
 
-use std::{task::Waker, time::Instant};
+use std::time::Instant;
 
 use crate::{
     connection::{
@@ -12,14 +12,14 @@ use crate::{
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, EventBatch, NewEvent, QueuePermit, QueuePosition};
+use switchbox_core::ingest::{self, EventBatch, NewEvent, OnCommit, QueuePermit, QueuePosition};
 use switchbox_model::{Entry, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 impl Connection {
     /// Submits the batch to the journal.
     pub(crate) async fn submit(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
-        // What is read after the wait for room has its own time.
+        // Packets that are read after the wait for room get a new time.
         batch.now = None;
         let events = self.submit_events(batch).await;
         if batch.ordinary.is_empty() {
@@ -34,44 +34,43 @@ impl Connection {
     /// Waits for room in the journal's queue, which slows a fast client down. If the connection has to end instead, the events are not
     /// accepted, and the client still has them.
     async fn submit_events(&mut self, batch: &mut InboundBatch) -> Result<(), ConnectionEnd> {
-        let permit = self.reserve_or_drop(batch).await?;
+        // Every event of QoS 1 or 2 has an acknowledgement: the others are of QoS 0.
+        let has_droppable = batch.events.len() != batch.acks.len();
+        let permit = if has_droppable { self.reserve_or_drop(batch).await? } else { None };
         if batch.events.is_empty() {
             return Ok(());
         }
         let ordinary = std::mem::take(&mut batch.ordinary);
-        let InboundBatch { of, events, acks, received, bytes, .. } =
+        let InboundBatch { device, events, acks, received, bytes, .. } =
             std::mem::replace(batch, InboundBatch { ordinary, ..InboundBatch::default() });
-        let Some(device) = of.or_else(|| self.presence.device.clone()) else { return Ok(()) };
+        let Some(device) = device.or_else(|| self.presence.device.clone()) else { return Ok(()) };
         let permit = match permit {
             Some(permit) => permit,
             None => self.reserve(bytes).await?,
         };
-        let (device, permit, on_commit) = (Some(&device), Some(permit), self.waker_for(&acks, bytes).into());
+        let (device, permit, on_commit) = (Some(&device), Some(permit), self.on_commit(&acks, bytes));
         let batch = EventBatch { device, events, permit, on_commit, ..EventBatch::default() };
         let submitted = self.presence.shared.host.ingest.append(batch, Entry::of_events);
-        let in_quota = self.submitted(submitted, bytes, acks);
+        let result = self.queue_acks(submitted, bytes, acks);
         self.record_received(&received);
-        in_quota
+        result
     }
 
-    /// Reserves room for the batch if it has events of QoS 0. Without room it drops those, so that events with an acknowledgement
+    /// Reserves room for a batch that has events of QoS 0. Without room it drops those, so that events with an acknowledgement
     /// have it. Returns `None` if the caller still has to reserve room for the events of QoS 1 and 2.
     async fn reserve_or_drop(&mut self, batch: &mut InboundBatch) -> Result<Option<QueuePermit>, ConnectionEnd> {
-        // Every event of QoS 1 or 2 has an acknowledgement, so there are no events of QoS 0.
-        if batch.events.len() == batch.acks.len() {
-            return Ok(None);
-        }
         let permit = self.reserve_droppable(batch.bytes).await?;
         if permit.is_some() {
             return Ok(permit);
         }
-        let before = batch.events.len();
+        let count_before = batch.events.len();
         batch.events.retain(|event| event.durable);
         batch.bytes = batch.events.iter().map(|event| weight(&event.data)).sum();
-        self.count_dropped(before - batch.events.len());
+        self.count_dropped(count_before - batch.events.len());
         Ok(None)
     }
 
+    /// Counts dropped events of QoS 0. Logs the first time of a connection.
     fn count_dropped(&mut self, events: usize) {
         self.presence.shared.metrics.limit_by(limits::names::JOURNAL_QUEUE_QOS0, events as u64);
         if !std::mem::replace(&mut self.drops_logged, true) {
@@ -87,14 +86,15 @@ impl Connection {
             self.count_dropped(1);
             return Ok(());
         };
-        let on_commit = self.waker_for(&[], bytes).into();
+        let on_commit = self.on_commit(&[], bytes);
         let submitted = self.presence.shared.host.ingest.submit_topic(event, Vec::new(), Some(permit), on_commit);
-        self.submitted(submitted, bytes, Vec::new())
+        self.queue_acks(submitted, bytes, Vec::new())
     }
 
+    /// Waits for room for this many bytes in the journal's queue, and charges them to the client's budget.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
-        cpu_budget.writes(bytes, Instant::now());
+        cpu_budget.add_written(bytes, Instant::now());
         let class = self.class;
         let reserved = async move {
             let permit = shared.host.ingest.reserve(bytes, class.queue_share()).await?;
@@ -104,9 +104,10 @@ impl Connection {
         self.or_revoked(reserved).await?.map_err(closed)
     }
 
+    /// As [`Self::reserve`], for events of QoS 0. `None` if the journal's queue has no room to spare.
     async fn reserve_droppable(&self, bytes: usize) -> Result<Option<QueuePermit>, ConnectionEnd> {
         let Presence { cpu_budget, shared, .. } = &self.presence;
-        cpu_budget.writes(bytes, Instant::now());
+        cpu_budget.add_written(bytes, Instant::now());
         let class = self.class;
         let reserved = async move {
             let permit = shared.host.ingest.reserve_droppable(bytes, class.queue_share()).await?;
@@ -118,15 +119,18 @@ impl Connection {
         self.or_revoked(reserved).await?.map_err(closed)
     }
 
-    /// The waker for the commit of a batch. `None` if the connection has nothing to do then: there is nothing to acknowledge, and the
-    /// client is still read.
-    pub(super) fn waker_for(&self, acks: &[Ack], bytes: usize) -> Option<Waker> {
-        (!acks.is_empty() || self.unwritten.fills(bytes)).then(|| Waker::from(self.presence.mailbox.clone()))
+    /// What follows the commit of a batch of this many bytes: the connection is woken, unless it has nothing to do then. That is so if there
+    /// is nothing to acknowledge and the client is still read.
+    pub(super) fn on_commit(&self, acks: &[Ack], bytes: usize) -> OnCommit {
+        if acks.is_empty() && !self.unwritten.would_fill(bytes) {
+            return OnCommit::Nothing;
+        }
+        OnCommit::Wake(self.presence.mailbox.clone().into())
     }
 
-    /// A batch was submitted and has this position: queues its acknowledgements for that position. Returns an error if the journal is
-    /// closed, or if the client has more unacknowledged publishes than its receive maximum.
-    pub(super) fn submitted(
+    /// Queues the acknowledgements of a submitted batch, which are sent when the journal is durable up to the batch's position. Returns an
+    /// error if the journal is closed, or if the client has more unacknowledged publishes than its receive maximum.
+    pub(super) fn queue_acks(
         &mut self,
         position: Result<QueuePosition, ingest::Error>,
         bytes: usize,
@@ -150,7 +154,7 @@ impl Connection {
     /// Returns an error if the journal failed and submitted events wait for it: they will not be journaled, so they are not acknowledged.
     pub(super) fn check_journal(&self) -> Result<(), ConnectionEnd> {
         let ingest = &self.presence.shared.host.ingest;
-        match ingest.failed().filter(|_| self.unwritten.waits(ingest.committed())) {
+        match ingest.failed().filter(|_| self.unwritten.has_uncommitted(ingest.committed())) {
             Some(error) => Err(closed(error)),
             None => Ok(()),
         }

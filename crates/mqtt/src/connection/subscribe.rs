@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::{Connection, RetainedLeft, revalidate::split_end},
+    connection::{Connection, RetainedCursor, revalidate::split_end},
     dialect::{self, iot_core::MAX_DOWNLINK_QOS},
     end::ConnectionEnd,
     mailbox::Close,
@@ -24,14 +24,14 @@ use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::threads;
 
 impl Connection {
-    /// Adds SUBACK to `unsent`, which is written before any message of the subscriptions. If the session outlives its connection, the
-    /// subscriptions are durable before.
+    /// Adds SUBACK to `unsent`, which is written before any message of the subscriptions. If the session outlives its connection, SUBACK
+    /// is added when the subscriptions are durable.
     pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ConnectionEnd> {
-        // Checked before anything is done, because the client would not get the SUBACK.
+        // A client that cannot receive so long a SUBACK gets no subscription.
         self.peer.check_answer(subscribe.filters.len())?;
         let mut pending = PendingChanges::default();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
-        let mut why = None;
+        let mut first_refusal = None;
         let mut downlinks = Vec::new();
         for filter in &subscribe.filters {
             threads::yield_if_due();
@@ -49,7 +49,7 @@ impl Connection {
                 Ok(qos) => qos as u8,
                 Err((code, text)) => {
                     self.log_refusal("subscribe", &filter.filter, &text);
-                    why.get_or_insert(text);
+                    first_refusal.get_or_insert(text);
                     code
                 }
             };
@@ -57,7 +57,7 @@ impl Connection {
         }
         self.write_durably(pending).await?;
         self.presence.shared.metrics.packets_out.inc();
-        self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
+        self.peer.suback(subscribe.id, &codes, first_refusal.as_deref(), &mut self.unsent);
         for (device, kind) in downlinks {
             let online = match device {
                 None => self.presence.online.as_ref(),
@@ -78,9 +78,9 @@ impl Connection {
             let _ = done.send(reply.map(drop));
         }));
         let shared = &self.presence.shared;
-        let (room, stays) = split_end(self.or_revoked(shared.topics.reserve_for(&pending)).await);
-        shared.topics.write_with(room.flatten(), pending, done);
-        stays?;
+        let (permit, may_continue) = split_end(self.or_revoked(shared.topics.reserve_for(&pending)).await);
+        shared.topics.write_with(permit.flatten(), pending, done);
+        may_continue?;
         let failed = |error: store::Error| ConnectionEnd::Closed(Close::Administrative(error.to_string()));
         let result = self.or_revoked(result).await?;
         result.unwrap_or(Err(store::Error::Closed)).map_err(failed)
@@ -148,11 +148,11 @@ impl Connection {
         let Filter { qos, no_local, retain_as_published, retain_handling, .. } = *filter;
         let options = topics::Options { qos, no_local, retain_as_published, id };
         let subscriber: Arc<dyn Subscriber> = self.presence.mailbox.clone();
-        let known = self.presence.shared.topics.subscribe(&filter.filter, &subscriber, options);
-        if retain_handling == 2 || (retain_handling == 1 && known) || topics::is_shared(&filter.filter) {
+        let had_subscription = self.presence.shared.topics.subscribe(&filter.filter, &subscriber, options);
+        if retain_handling == 2 || (retain_handling == 1 && had_subscription) || topics::is_shared(&filter.filter) {
             return;
         }
-        self.begin_retained(RetainedLeft { filter: filter.filter.clone(), qos, id, after: None }, pending);
+        self.begin_retained(RetainedCursor { filter: filter.filter.clone(), qos, id, after: None }, pending);
     }
 
     pub(crate) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), ConnectionEnd> {
@@ -181,8 +181,8 @@ impl Connection {
                 self.presence.shared.topics.unsubscribe(filter, mailbox.id());
             }
             Some(SubscriptionTarget::Downlink(kind, _)) => {
-                let another = mailbox.lock().subscriptions.downlink_qos(kind).is_some();
-                if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
+                let has_another = mailbox.lock().subscriptions.downlink_qos(kind).is_some();
+                if let Some(online) = self.presence.online.as_ref().filter(|_| !has_another) {
                     online.unsubscribe(kind);
                 }
             }
@@ -193,6 +193,7 @@ impl Connection {
     }
 }
 
+/// The form in which the journal has the subscription.
 pub(crate) fn stored(filter: &Filter, id: Option<u32>, target: SubscriptionTarget) -> StoredSubscription {
     let (kind, qos) = match target {
         SubscriptionTarget::Topic => (SubscriptionKind::Topic, filter.qos),

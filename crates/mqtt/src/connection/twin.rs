@@ -74,7 +74,7 @@ impl Connection {
             false => status::BAD_REQUEST,
             true => {
                 match self.presence.shared.host.ingest.submit_state_patch(device, patch, limit.bytes, permit, done) {
-                    Ok(submitted) => return self.submitted(submitted, limit.bytes, ack.into_iter().collect()),
+                    Ok(submitted) => return self.queue_acks(submitted, limit.bytes, ack.into_iter().collect()),
                     Err(PatchError::TooLarge { .. }) => {
                         self.presence.shared.metrics.limit(limit.limit);
                         status::TOO_LARGE

@@ -7,8 +7,9 @@ use switchbox_model::limits::UNWRITTEN_BYTES;
 /// journal.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten {
+    /// The position of the last event of the older generation.
     older: QueuePosition,
-    /// The position of the last submitted event.
+    /// The position of the last submitted event, which is in the newer generation.
     newer: QueuePosition,
     older_bytes: u32,
     newer_bytes: u32,
@@ -16,7 +17,7 @@ pub(crate) struct Unwritten {
 
 impl Unwritten {
     /// Returns true if this many more bytes would reach the limit.
-    pub(super) fn fills(&self, bytes: usize) -> bool {
+    pub(super) fn would_fill(&self, bytes: usize) -> bool {
         self.older_bytes as usize + self.newer_bytes as usize + bytes >= UNWRITTEN_BYTES
     }
 
@@ -27,7 +28,7 @@ impl Unwritten {
     }
 
     /// The journal is committed up to this position.
-    pub(super) fn commit(&mut self, position: QueuePosition) {
+    pub(super) fn record_committed(&mut self, position: QueuePosition) {
         if self.newer <= position {
             (self.older_bytes, self.newer_bytes) = (0, 0);
         } else if self.older <= position {
@@ -35,8 +36,8 @@ impl Unwritten {
         }
     }
 
-    /// Returns true if submitted events are not committed yet.
-    pub(super) fn waits(&self, committed: QueuePosition) -> bool {
+    /// Returns true if submitted events are not committed, when the journal is committed up to this position.
+    pub(super) fn has_uncommitted(&self, committed: QueuePosition) -> bool {
         self.newer > committed
     }
 }
@@ -49,15 +50,15 @@ mod tests {
     fn what_the_journal_has_makes_room() {
         let mut unwritten = Unwritten::default();
         unwritten.push(QueuePosition(3), UNWRITTEN_BYTES - 1);
-        assert!(!unwritten.fills(0) && unwritten.fills(1));
-        unwritten.commit(QueuePosition(2));
+        assert!(!unwritten.would_fill(0) && unwritten.would_fill(1));
+        unwritten.record_committed(QueuePosition(2));
         unwritten.push(QueuePosition(5), 1);
-        unwritten.commit(QueuePosition(2));
-        assert!(unwritten.fills(0));
-        unwritten.commit(QueuePosition(4));
-        assert!(!unwritten.fills(0) && unwritten.fills(UNWRITTEN_BYTES - 1), "of the first nothing is left");
-        assert!(unwritten.waits(QueuePosition(4)));
-        unwritten.commit(QueuePosition(9));
-        assert!(!unwritten.fills(UNWRITTEN_BYTES - 1) && !unwritten.waits(QueuePosition(9)));
+        unwritten.record_committed(QueuePosition(2));
+        assert!(unwritten.would_fill(0));
+        unwritten.record_committed(QueuePosition(4));
+        assert!(!unwritten.would_fill(0) && unwritten.would_fill(UNWRITTEN_BYTES - 1), "of the first nothing is left");
+        assert!(unwritten.has_uncommitted(QueuePosition(4)));
+        unwritten.record_committed(QueuePosition(9));
+        assert!(!unwritten.would_fill(UNWRITTEN_BYTES - 1) && !unwritten.has_uncommitted(QueuePosition(9)));
     }
 }

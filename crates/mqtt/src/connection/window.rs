@@ -1,5 +1,5 @@
-//! What only a slow connection needs: the watch of the client's in-flight window, the deliveries to report as sent, and a wait budget. If
-//! the window stays full, the client's configs and commands wait; this says when to report that.
+//! State that only a slow connection needs: the watch of the client's in-flight window, the deliveries to report as sent, and a wait budget.
+//! While the window is full, the client's configs and commands wait; [`WindowWatch`] says when to report that.
 
 use std::time::{Duration, Instant};
 
@@ -15,27 +15,31 @@ pub(crate) struct SlowState {
     /// Reports for deliveries that are encoded but not written to the socket yet.
     pub(crate) sent: DeliveryReports,
     pub(crate) window: WindowWatch,
-    /// Its budget for waiting for slow subscribers.
+    /// The budget of this connection for waiting for slow subscribers.
     pub(crate) wait_budget: WaitBudget,
 }
 
+/// Watches for how long the in-flight window has been full. `None` inside: it is not full.
 #[derive(Debug, Default)]
 pub(crate) struct WindowWatch(Option<Stuck>);
 
+/// A full window.
 #[derive(Debug)]
 struct Stuck {
     since: Instant,
     /// The packet identifier of the oldest message in the window.
-    on: u16,
+    packet_id: u16,
     is_logged: bool,
 }
 
 impl WindowWatch {
-    /// Records the oldest message in the window. `None` if the window is not full or nothing waits.
-    pub(crate) fn update(&mut self, on: Option<u16>, now: Instant) {
-        match (&mut self.0, on) {
-            (Some(stuck), Some(on)) if stuck.on == on => {}
-            (stuck, on) => *stuck = on.map(|on| Stuck { since: now, on, is_logged: false }),
+    /// Records the packet identifier of the oldest message in the window. `None` if the window is not full or nothing waits.
+    pub(crate) fn update(&mut self, packet_id: Option<u16>, now: Instant) {
+        match (&mut self.0, packet_id) {
+            (Some(stuck), Some(packet_id)) if stuck.packet_id == packet_id => {}
+            (stuck, packet_id) => {
+                *stuck = packet_id.map(|packet_id| Stuck { since: now, packet_id, is_logged: false });
+            }
         }
     }
 
@@ -46,11 +50,11 @@ impl WindowWatch {
 
     /// Returns true once when a full window has to be reported.
     pub(crate) fn take_report(&mut self, now: Instant) -> bool {
-        let due = self.deadline().is_some_and(|at| at <= now);
-        if let Some(stuck) = self.0.as_mut().filter(|_| due) {
+        let is_due = self.deadline().is_some_and(|at| at <= now);
+        if let Some(stuck) = self.0.as_mut().filter(|_| is_due) {
             stuck.is_logged = true;
         }
-        due
+        is_due
     }
 }
 

@@ -22,27 +22,27 @@ use switchbox_support::{clock, threads};
 const WRITE_BYTES: usize = 128 * 1024;
 /// Packets taken from the session at once.
 const TAKEN_PACKETS: usize = 128;
-/// Packets encoded before they are written, also if all of them are dropped because the client takes none of this size.
+/// Packets encoded before the next write, also if all of them are dropped because they are larger than the client accepts.
 const ENCODED_PACKETS: u64 = 4096;
-/// Writes after which the task looks at what else there is to do, however fast the client reads.
-const WRITES: usize = 16;
+/// Writes after which the task does its other work, however fast the client reads.
+const WRITES_PER_TURN: usize = 16;
 
-type TakenPackets = Vec<OutgoingPacket<'static, DeviceDelivery>>;
+type TakenPackets = Vec<OutgoingPacket<DeviceDelivery>>;
 
 thread_local! {
     /// The write buffer of a worker thread. It is not held across an await.
     static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-    /// Memory for the packets that are encoded next, in the same way.
+    /// Memory for the packets that are encoded next, kept and taken as the write buffer is.
     static TAKEN: RefCell<TakenPackets> = const { RefCell::new(Vec::new()) };
 }
 
 impl Connection {
     /// Writes until the mailbox is empty or the socket accepts no more.
     pub(super) fn write(&mut self) -> Result<(), ConnectionEnd> {
-        let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
-        for _ in 0..WRITES {
+        let mut sent = self.slow_state.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
+        for _ in 0..WRITES_PER_TURN {
             let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };
-            let more = self.fill(&mut out, &mut sent);
+            let has_more = self.fill(&mut out, &mut sent);
             let result = self.write_out(&mut out);
             if out.is_empty() {
                 out.clear();
@@ -50,18 +50,18 @@ impl Connection {
             } else {
                 self.unsent = out;
             }
-            let blocked = !self.unsent.is_empty() || !self.stream.is_flushed();
-            if blocked {
+            let is_blocked = !self.unsent.is_empty() || !self.stream.is_flushed();
+            if is_blocked {
                 self.blocked_since.get_or_insert_with(clock::instant);
                 if !sent.is_empty() {
-                    self.slow.get_or_insert_default().sent = std::mem::take(&mut sent);
+                    self.slow_state.get_or_insert_default().sent = std::mem::take(&mut sent);
                 }
             } else {
                 self.blocked_since = None;
                 self.report_deliveries(std::mem::take(&mut sent));
             }
             result?;
-            if !more || blocked {
+            if !has_more || is_blocked {
                 return Ok(());
             }
             threads::yield_if_due();
@@ -72,7 +72,7 @@ impl Connection {
 
     /// Reports encoded deliveries as sent, because they may have reached the client.
     pub(crate) fn record_sent(&mut self) {
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = &mut self.slow_state {
             let sent = std::mem::take(&mut slow.sent);
             self.report_deliveries(sent);
         }
@@ -85,7 +85,7 @@ impl Connection {
         tracing::warn!(client = %mailbox.name, limit = %names::IN_FLIGHT_WINDOW, "{text}");
         if let Some(device) = device {
             let (kind, message) = (ErrorKind::InvalidArgument, text.to_owned());
-            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
     }
 
@@ -95,8 +95,8 @@ impl Connection {
         let now = clock::instant();
         let (mut packets, mut messages, mut payload_bytes, mut change) = (0, 0, 0, String::new());
         let (mut taken, mut refused) = (TAKEN.take(), DeliveryReports::default());
-        let (more, blocking_packet_id) = loop {
-            let (mut more, blocking_packet_id) =
+        let (has_more, blocking_packet_id) = loop {
+            let (mut has_more, blocking_packet_id) =
                 self.take_packets(&mut taken, WRITE_BYTES.saturating_sub(out.len()), now);
             let Self { peer, presence: Presence { mailbox, device, shared, dialect, .. }, .. } = self;
             packets += taken.len() as u64;
@@ -114,55 +114,55 @@ impl Connection {
                     Receiver { device, dialect: *dialect, known_config, change, traces: &shared.metrics.traces };
                 if encode_publish::publish(peer, (id, dup), &item, receiver, now, out) {
                     payload_bytes += payload_len(&item) as u64;
-                    sent.sent(&item, dup);
+                    sent.add_sent(&item, dup);
                 } else {
                     shared.metrics.drop_message("larger than the client takes");
                     // 0 is the identifier of QoS 0, which is not in flight. What is in flight may have been withdrawn meanwhile.
-                    let item = if id == 0 { Some(item.into_owned()) } else { mailbox.lock().session.forget(id) };
+                    let item = if id == 0 { Some(item) } else { mailbox.lock().session.forget(id) };
                     item.into_iter().for_each(|item| refused.add(item, false));
-                    // It has made room in the window, and the session has progress to journal.
-                    more = true;
+                    // The dropped message has left room in the window, and the session has progress to journal.
+                    has_more = true;
                 }
             }
-            if !more || out.len() >= WRITE_BYTES || packets >= ENCODED_PACKETS {
-                break (more, blocking_packet_id.filter(|_| !more));
+            if !has_more || out.len() >= WRITE_BYTES || packets >= ENCODED_PACKETS {
+                break (has_more, blocking_packet_id.filter(|_| !has_more));
             }
         };
         TAKEN.set(taken);
-        if blocking_packet_id.is_some() || self.slow.is_some() {
-            self.slow.get_or_insert_default().window.update(blocking_packet_id, now);
+        if blocking_packet_id.is_some() || self.slow_state.is_some() {
+            self.slow_state.get_or_insert_default().window.update(blocking_packet_id, now);
         }
         self.report_deliveries(refused);
         self.presence.shared.metrics.sent(packets, (messages, payload_bytes));
-        more
+        has_more
     }
 
-    /// Takes packets from the session, about this many bytes. Returns whether there may be more; if not, also the packet identifier that
-    /// others wait for.
+    /// Takes packets from the session, about this many bytes. Returns whether there may be more. If not, also returns the packet identifier
+    /// whose acknowledgement the waiting messages need, if there is one.
     fn take_packets(&mut self, taken: &mut TakenPackets, bytes: usize, now: Instant) -> (bool, Option<u16>) {
         let Presence { mailbox, shared, .. } = &self.presence;
         let committed = shared.host.ingest.committed();
-        self.unwritten.commit(committed);
+        self.unwritten.record_committed(committed);
         let mut state = mailbox.lock();
         state.session.commit(committed);
         mailbox.purge_if_requested(&mut state);
-        let (mut left, mut places) = (bytes, 0);
-        let more = loop {
-            if left == 0 || taken.len() >= TAKEN_PACKETS {
+        let (mut bytes_left, mut freed_places) = (bytes, 0);
+        let has_more = loop {
+            if bytes_left == 0 || taken.len() >= TAKEN_PACKETS {
                 break true;
             }
             let session = &mut state.session;
             let next = if self.is_ending { session.next_ack() } else { session.next(now) };
             let Some(packet) = next else { break false };
             if let OutgoingPacket::Publish { dup, item, .. } = &packet {
-                left = left.saturating_sub(item.size());
+                bytes_left = bytes_left.saturating_sub(item.size());
                 // A retransmission frees no place in the queue, as its first transmission did.
-                places += u64::from(!dup);
+                freed_places += u64::from(!dup);
             }
-            taken.push(packet.into_owned());
+            taken.push(packet);
         };
-        let blocking_packet_id = if more { None } else { state.session.blocking_packet_id() };
-        state.slow_consumer.took(places);
+        let blocking_packet_id = if has_more { None } else { state.session.blocking_packet_id() };
+        state.slow_consumer.record_sent(freed_places);
         mailbox.notify_room(&mut state);
         let progress = state.session.take_progress();
         let session_num = state.session_num.filter(|_| !progress.is_empty());
@@ -170,7 +170,7 @@ impl Connection {
         if let Some(session) = session_num {
             self.journal_progress(session, progress);
         }
-        (more, blocking_packet_id)
+        (has_more, blocking_packet_id)
     }
 
     fn write_out(&mut self, out: &mut BytesMut) -> Result<(), ConnectionEnd> {

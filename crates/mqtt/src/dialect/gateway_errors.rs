@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use switchbox_model::DeviceId;
 
-/// What went wrong.
+/// The kind of a failure, with its name for the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum ErrorType {
     /// An attach request failed.
@@ -68,7 +68,7 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
-    /// As it is published.
+    /// The payload with which the error is published.
     #[must_use]
     pub fn json(&self) -> Vec<u8> {
         // Text and numbers only: there is nothing that JSON could not say.

@@ -1,4 +1,4 @@
-//! Reads the identity that a client claims at CONNECT, in the form of its dialect. Pure: nothing is proved here.
+//! Reads the identity that a client claims at CONNECT, in the form of its dialect. Pure: the claim is not verified here.
 
 use super::Dialect;
 use switchbox_auth::{Signed, Signer};
@@ -9,7 +9,7 @@ use switchbox_azure::{
 };
 use switchbox_model::{DeviceId, DeviceName, InvalidName, RegistryName};
 
-/// The fields of CONNECT that have it.
+/// The fields of CONNECT that contain the claimed identity.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectFields<'a> {
     pub client_id: &'a str,
@@ -60,38 +60,38 @@ pub enum IdentityError {
     Policy { device: DeviceName, policy: &'static str },
 }
 
-/// Returns `None` if the client uses the other dialect, in which the client id is the identity.
-pub fn read_identity(shown: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<ClaimedIdentity>, IdentityError> {
-    if let Some(registering) = shown.user_name.and_then(RegistrationUser::parse) {
-        return registrant(registering, shown).map(Some);
+/// Reads the claimed identity. Returns `None` if the client uses the dialect of Cloud IoT Core, in which the client id is the identity.
+pub fn read_identity(fields: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<ClaimedIdentity>, IdentityError> {
+    if let Some(user) = fields.user_name.and_then(RegistrationUser::parse) {
+        return registrant(user, fields).map(Some);
     }
-    let Some(name) = shown.user_name.and_then(UserName::parse) else { return Ok(None) };
+    let Some(name) = fields.user_name.and_then(UserName::parse) else { return Ok(None) };
     if let Some(module) = name.module {
         return Err(IdentityError::Module(format!("{}/{module}", name.device)));
     }
-    if !name.fits(shown.client_id) {
-        let (client_id, device) = (shown.client_id.to_owned(), name.device.to_owned());
+    if !name.fits(fields.client_id) {
+        let (client_id, device) = (fields.client_id.to_owned(), name.device.to_owned());
         return Err(IdentityError::OtherDevice { client_id, device });
     }
     let device = DeviceName { registry: hubs.registry(name.host), id: DeviceId::new(name.device)? };
-    let token = shown.password.filter(|password| sas::is_token(password));
+    let token = fields.password.filter(|password| sas::is_token(password));
     let signed = token.map(|token| signed(&device, name.host, token)).transpose()?;
     Ok(Some(ClaimedIdentity::Device { device, signed }))
 }
 
-fn registrant(registering: RegistrationUser<'_>, shown: ConnectFields<'_>) -> Result<ClaimedIdentity, IdentityError> {
-    let RegistrationUser { scope, registration_id } = registering;
-    if shown.client_id != registration_id {
-        let (client_id, device) = (shown.client_id.to_owned(), registration_id.to_owned());
+fn registrant(user: RegistrationUser<'_>, fields: ConnectFields<'_>) -> Result<ClaimedIdentity, IdentityError> {
+    let RegistrationUser { scope, registration_id } = user;
+    if fields.client_id != registration_id {
+        let (client_id, device) = (fields.client_id.to_owned(), registration_id.to_owned());
         return Err(IdentityError::OtherDevice { client_id, device });
     }
     let registry = provisioning::registry(scope)?;
-    let wrong = |error| IdentityError::RegistrationSas { id: registration_id.to_owned(), error };
-    let token = shown.password.filter(|password| sas::is_token(password));
+    let invalid = |error| IdentityError::RegistrationSas { id: registration_id.to_owned(), error };
+    let token = fields.password.filter(|password| sas::is_token(password));
     let signed = token.map(|token| {
-        let token = Sas::parse(token).map_err(wrong)?;
+        let token = Sas::parse(token).map_err(invalid)?;
         if token.policy.is_some() || !token.covers(scope, &format!("registrations/{registration_id}")) {
-            return Err(wrong(SasError::Resource));
+            return Err(invalid(SasError::Resource));
         }
         Ok(Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs))
     });
@@ -100,10 +100,10 @@ fn registrant(registering: RegistrationUser<'_>, shown: ConnectFields<'_>) -> Re
 }
 
 fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, IdentityError> {
-    let wrong = |error| IdentityError::Sas { device: device.clone(), error };
-    let token = Sas::parse(token).map_err(wrong)?;
+    let invalid = |error| IdentityError::Sas { device: device.clone(), error };
+    let token = Sas::parse(token).map_err(invalid)?;
     if !token.covers(host, &format!("devices/{}", device.id)) {
-        return Err(wrong(SasError::Resource));
+        return Err(invalid(SasError::Resource));
     }
     let signer = match token.policy {
         None => Signer::Device,

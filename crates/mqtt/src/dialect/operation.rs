@@ -24,7 +24,7 @@ pub enum Publish<'a> {
     Register {
         rid: &'a str,
     },
-    /// It asks for the status of its registration, to be answered under the request id.
+    /// The device asks for the status of its registration, to be answered under the request id.
     RegistrationStatus {
         rid: &'a str,
     },

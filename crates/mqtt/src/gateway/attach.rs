@@ -29,8 +29,8 @@ impl Connection {
         if self.presence.gateway.is_none() {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
         }
-        let is = |device: &Arc<Device>| device.spec().gateway.is_some();
-        self.presence.device.as_ref().is_some_and(is)
+        let is_gateway = |device: &Arc<Device>| device.spec().gateway.is_some();
+        self.presence.device.as_ref().is_some_and(is_gateway)
     }
 
     /// Attaches the device. If it is attached already, the new token replaces the one before.
@@ -40,14 +40,14 @@ impl Connection {
         let Principal::Device(device) = auth_context.principal.clone() else {
             return Err(failed("only devices can be attached".into()));
         };
-        self.detach_former(&device);
+        self.detach_previous(&device);
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
             return Err(failed("the client is not a gateway".into()));
         };
         let expires_at = expires_at(auth_context.end());
-        if let Some(known) = devices.attached.get_mut(id) {
-            known.auth_context = auth_context;
-            known.expires_at = expires_at;
+        if let Some(existing) = devices.attached.get_mut(id) {
+            existing.auth_context = auth_context;
+            existing.expires_at = expires_at;
         } else {
             let link = AttachedLink::new(device.clone(), mailbox.clone(), self.connection_epoch);
             link.update_commands_unconfirmed(&mailbox.lock());
@@ -58,13 +58,13 @@ impl Connection {
             shared.gateway_routes.add(device.num, mailbox);
             devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, expires_at });
             // The authorisation may have changed while it was checked.
-            mailbox.revalidate();
+            mailbox.request_revalidation();
         }
         devices.update_expiry();
         Ok(())
     }
 
-    /// Whether the gateway may attach the device.
+    /// Checks whether the gateway may attach the device. Returns the device's authorisation.
     async fn admit_attached(&mut self, id: &DeviceId, payload: &Bytes) -> Result<AuthContext, Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
         let Presence { shared, device: Some(gateway), gateway: Some(devices), .. } = &self.presence else {
@@ -87,13 +87,13 @@ impl Connection {
         })
     }
 
-    /// Detaches what is attached under this device's id, if another connection has the device now or the id belonged to a deleted device.
-    fn detach_former(&mut self, device: &Device) {
+    /// Removes the attachment under this device's id, if another connection has the device now or the id belonged to a deleted device.
+    fn detach_previous(&mut self, device: &Device) {
         let id = &device.name.id;
-        let former = self.presence.gateway.as_ref().and_then(|gateway| gateway.attached.get(id));
-        let why = former.and_then(|former| match former.link.ended_reason() {
+        let previous = self.presence.gateway.as_ref().and_then(|gateway| gateway.attached.get(id));
+        let why = previous.and_then(|previous| match previous.link.ended_reason() {
             Some(why) => Some(why.to_owned()),
-            None if former.device.num != device.num => Some(format!("device {id} was deleted and made anew")),
+            None if previous.device.num != device.num => Some(format!("device {id} was deleted and made anew")),
             None => None,
         });
         if let Some(why) = why {
@@ -124,8 +124,8 @@ impl Connection {
         };
         let mut ended = Vec::new();
         for (id, attachment) in &mut gateway.attached {
-            let link_open = attachment.link.ended_reason().map_or(Ok(()), |why| Err(why.to_owned()));
-            match link_open.and_then(|()| shared.host.auth.attachment_holds(device, &attachment.auth_context)) {
+            let link_result = attachment.link.ended_reason().map_or(Ok(()), |why| Err(why.to_owned()));
+            match link_result.and_then(|()| shared.host.auth.attachment_holds(device, &attachment.auth_context)) {
                 Ok(until) => attachment.expires_at = expires_at(until),
                 Err(why) => ended.push((id.clone(), why)),
             }
@@ -148,12 +148,13 @@ impl Connection {
         self.detach_ended(ended);
     }
 
+    /// Detaches these devices, and reports the reason of each on the gateway's errors topic.
     fn detach_ended(&mut self, ended: Vec<(DeviceId, String)>) {
         for (id, why) in ended {
             // The error is not recorded if another connection has the device by now.
             if let Some(attachment) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)) {
                 let (kind, message) = (ErrorKind::PermissionDenied, format!("detached: {why}"));
-                attachment.device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+                attachment.device.record_error(DeviceError { time_ms: clock::now_ms(), kind, message });
             }
             self.detach(&id, &why);
             tracing::info!(gateway = %self.presence.mailbox.name, device = %id, "detached: {why}");
@@ -168,19 +169,19 @@ impl Connection {
         if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
             online.acknowledged(config_sent.then_some(DeliveryReport::ConfigSent).into_iter().chain(own));
         }
-        for (device, receipt) in attached {
+        for (device, report) in attached {
             let found = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&device.name.id));
             // A detached device gets the delivery again when it is attached again.
             if let Some(attachment) = found.filter(|attachment| attachment.device.num == device.num) {
-                attachment.online.acknowledged([receipt]);
+                attachment.online.acknowledged([report]);
             }
         }
     }
 }
 
 impl Presence {
-    /// The gateway's connection ended, so its devices are detached.
-    pub(crate) fn leave_attached(&mut self, end: &ConnectionEnd) {
+    /// Detaches all devices, because the gateway's connection ended.
+    pub(crate) fn detach_all(&mut self, end: &ConnectionEnd) {
         let Some(gateway) = self.gateway.take() else { return };
         let why = format!("its gateway left: {}", end.text());
         for (_, attachment) in gateway.attached {

@@ -14,10 +14,12 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::{DownlinkKind, Link, Outbound};
 use switchbox_model::QoS;
 
+/// The link of one attachment.
 pub(crate) struct AttachedLink {
     device: Arc<Device>,
     mailbox: Arc<Mailbox>,
     connection_epoch: u64,
+    /// Set when the link has ended.
     ended_reason: Arc<OnceLock<String>>,
     /// The gateway subscribes to the device's commands with QoS 0, so they are not acknowledged.
     commands_unconfirmed: AtomicBool,
@@ -34,7 +36,7 @@ impl AttachedLink {
         })
     }
 
-    /// Why the link has ended.
+    /// Why the link has ended. `None` if it has not.
     pub(crate) fn ended_reason(&self) -> Option<&str> {
         self.ended_reason.get().map(String::as_str)
     }
@@ -49,10 +51,10 @@ impl AttachedLink {
     pub(crate) fn end(&self, why: &str) {
         let mut state = self.mailbox.lock();
         let _ = self.ended_reason.set(why.to_owned());
-        let of_this = |device_delivery: &DeviceDelivery| {
+        let is_of_device = |device_delivery: &DeviceDelivery| {
             device_delivery.device.as_ref().is_some_and(|device| device.num == self.device.num)
         };
-        state.session.withdraw(of_this);
+        state.session.withdraw(is_of_device);
         self.mailbox.notify_room(&mut state);
     }
 }
@@ -83,6 +85,6 @@ impl Link for AttachedLink {
     /// Ends this link alone; the gateway's connection detaches the device and stays open.
     fn close(&self, reason: &str) {
         let _ = self.ended_reason.set(reason.to_owned());
-        self.mailbox.revalidate();
+        self.mailbox.request_revalidation();
     }
 }

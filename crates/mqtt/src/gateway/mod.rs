@@ -16,12 +16,13 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::Online;
 use switchbox_model::DeviceId;
 
-/// One device that is attached.
+/// An attached device.
 pub(crate) struct Attachment {
     pub(crate) device: Arc<Device>,
     pub(crate) online: Online,
     link: Arc<AttachedLink>,
     auth_context: AuthContext,
+    /// When the device's token or key expires. `None`: never.
     expires_at: Option<Instant>,
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Attachment {
 #[derive(Default)]
 pub(crate) struct Gateway {
     attached: HashMap<DeviceId, Attachment>,
-    /// The earliest expiry of their tokens.
+    /// The earliest expiry of the attachments. `None`: never.
     expires_at: Option<Instant>,
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct Gateway {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorType,
-    /// As the gateway wrote it.
+    /// The device's id as the gateway wrote it; empty if the failure is of no device.
     pub(crate) device: String,
     pub(crate) text: String,
 }
@@ -49,6 +50,7 @@ impl Failure {
 }
 
 impl Gateway {
+    /// `None` if the device is not a gateway.
     pub(crate) fn of(device: Option<&Arc<Device>>) -> Option<Box<Self>> {
         device.is_some_and(|device| device.spec().gateway.is_some()).then(Box::default)
     }

@@ -22,9 +22,11 @@ use switchbox_mqtt_codec::{
 use switchbox_mqtt_session::session::{Body, Expected, Item, OfferResult};
 use switchbox_support::clock;
 
-/// What a publish under `/devices/` on another device's topic asks for.
+/// The request of a publish under `/devices/` on another device's topic.
 enum Request<'a> {
+    /// To attach or detach this device.
     Control(Control, DeviceId),
+    /// An event or answer of this device.
     For(DeviceId, dialect::Publish<'a>),
 }
 
@@ -63,7 +65,7 @@ impl Connection {
             return self.refuse(&topic, &TopicRefusal::OtherDevice.into(), ack);
         }
         let packet_id = publish.id;
-        let done = match request {
+        let result = match request {
             Ok(Request::For(id, meaning)) => self.publish_for(&id, meaning, publish, ack.clone(), batch).await?,
             Ok(Request::Control(control, id)) => {
                 self.submit(batch).await?;
@@ -73,7 +75,7 @@ impl Connection {
             }
             Err(failure) => Err(failure),
         };
-        match (done, ack) {
+        match (result, ack) {
             (Ok(Acknowledge::Now), Some(ack)) => self.acknowledge_now(ack),
             (Ok(_), _) => Ok(()),
             (Err(failure), ack) => {
@@ -84,6 +86,7 @@ impl Connection {
         }
     }
 
+    /// Attaches or detaches the device.
     async fn control(&mut self, control: Control, id: &DeviceId, publish: &Publish) -> Result<(), Failure> {
         match control {
             Control::Attach => self.attach(id, &publish.payload).await,
@@ -94,6 +97,7 @@ impl Connection {
         }
     }
 
+    /// Processes an event or answer of an attached device.
     async fn publish_for(
         &mut self,
         id: &DeviceId,
@@ -108,17 +112,17 @@ impl Connection {
         device.record_gateway_event(clock::now_ms());
         let shared = &self.presence.shared;
         match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
-            Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.in_full()))),
+            Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.text_with_sizes()))),
             Ok(Content::Event(event)) => {
-                if !batch.takes_of(&device) {
+                if !batch.accepts_event_of(&device) {
                     self.submit(batch).await?;
                 }
-                batch.push_of(device, event, ack);
+                batch.push_event_of(device, event, ack);
                 Ok(Ok(Acknowledge::WhenDurable))
             }
             Ok(Content::Answer { rid, status, payload }) => {
                 self.submit(batch).await?;
-                self.presence.mailbox.answered(rid);
+                self.presence.mailbox.record_answer(rid);
                 if let Some(attached) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id)) {
                     attached.online.answer(rid, status, payload);
                 }
@@ -135,8 +139,8 @@ impl Connection {
         refusal: &PublishRefusal,
         ack: Option<Ack>,
     ) -> Result<(), ConnectionEnd> {
-        let own = self.presence.device.as_ref().map_or("", |device| device.name.id.as_str()).to_owned();
-        let failure = Failure::new(ErrorType::Unknown, own, refusal.in_full());
+        let own_id = self.presence.device.as_ref().map_or("", |device| device.name.id.as_str()).to_owned();
+        let failure = Failure::new(ErrorType::Unknown, own_id, refusal.text_with_sizes());
         let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_owned(), packet_id };
         if self.peer.version == Version::V311 {
             return self.fail(&failure, info, ack);
@@ -150,13 +154,13 @@ impl Connection {
     fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let text = format!("{}: {}", failure.kind.as_str(), failure.text);
         self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
-        let reported = self.publish_error(failure, Some(info));
+        let is_reported = self.publish_error(failure, Some(info));
         let Some(ack) = ack else { return Ok(()) };
-        let refused = self.peer.version == Version::V5;
-        if ack.kind == AckKind::PubRec && (refused || !reported) {
+        let has_reasons = self.peer.version == Version::V5;
+        if ack.kind == AckKind::PubRec && (has_reasons || !is_reported) {
             self.presence.mailbox.lock().session.unreceive(ack.id);
         }
-        match (reported, refused) {
+        match (is_reported, has_reasons) {
             (false, _) => Ok(()),
             (true, false) => self.acknowledge_now(ack),
             (true, true) => {

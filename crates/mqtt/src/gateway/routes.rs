@@ -11,6 +11,7 @@ use crate::mailbox::Mailbox;
 use switchbox_model::DeviceNum;
 use switchbox_mqtt_session::topics::Subscriber as _;
 
+/// The mailbox of each attached device's gateway.
 #[derive(Debug, Default)]
 pub(crate) struct GatewayRoutes(Mutex<HashMap<DeviceNum, Arc<Mailbox>>>);
 
@@ -28,9 +29,10 @@ impl GatewayRoutes {
         }
     }
 
+    /// Makes the gateway of this device, if it has one, check its authorisation again.
     pub(crate) fn revalidate(&self, device: DeviceNum) {
         if let Some(gateway) = self.0.lock().get(&device) {
-            gateway.revalidate();
+            gateway.request_revalidation();
         }
     }
 }

@@ -29,6 +29,7 @@ impl Connection {
         (id != Ok(own) && self.is_gateway()).then(|| id.map_err(str::to_owned))
     }
 
+    /// Subscribes the gateway to one filter of an attached device. Returns the granted QoS.
     pub(crate) fn subscribe_for(
         &self,
         id: Result<DeviceId, String>,
@@ -60,7 +61,8 @@ impl Connection {
         Ok(qos)
     }
 
-    fn add_attached(&self, id: &DeviceId, new: AttachedSubscription) -> Result<(), Denied> {
+    /// Adds the subscription to the gateway's session, or replaces the one with the same filter.
+    fn add_attached(&self, id: &DeviceId, subscription: AttachedSubscription) -> Result<(), Denied> {
         let mut state = self.presence.mailbox.lock();
         if state.attached_subscriptions.len() >= limits::ATTACHED_DEVICES
             && !state.attached_subscriptions.contains_key(id)
@@ -71,8 +73,8 @@ impl Connection {
             return Err((reason::QUOTA, Failure::new(ErrorType::Unknown, id.as_str(), text)));
         }
         let of_device = state.attached_subscriptions.entry(id.clone()).or_default();
-        of_device.retain(|old| old.filter != new.filter);
-        of_device.push(new);
+        of_device.retain(|existing| existing.filter != subscription.filter);
+        of_device.push(subscription);
         self.update_attached_unconfirmed(id, &state);
         Ok(())
     }
@@ -86,13 +88,13 @@ impl Connection {
     /// Removes a subscription to an attached device's topic. Returns false if there was none.
     pub(crate) fn unsubscribe_for(&self, filter: &str) -> bool {
         let Some(Ok(id)) = iot_core::addressee(filter) else { return false };
-        let (kind, another) = {
+        let (kind, has_another) = {
             let mut state = self.presence.mailbox.lock();
             let Some(of_device) = state.attached_subscriptions.get_mut(&id) else { return false };
-            let Some(at) = of_device.iter().position(|subscription| *subscription.filter == *filter) else {
+            let Some(index) = of_device.iter().position(|subscription| *subscription.filter == *filter) else {
                 return false;
             };
-            let kind = of_device.remove(at).kind;
+            let kind = of_device.remove(index).kind;
             if of_device.is_empty() {
                 state.attached_subscriptions.remove(&id);
             }
@@ -100,7 +102,7 @@ impl Connection {
             (kind, state.attached_downlink_qos(&id, kind).is_some())
         };
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id));
-        if let Some(attached) = attached.filter(|_| !another) {
+        if let Some(attached) = attached.filter(|_| !has_another) {
             attached.online.unsubscribe(kind);
         }
         true

@@ -48,8 +48,8 @@ pub(super) async fn admit(
     mut connect: Connect,
     socket: &Socket,
 ) -> Result<Admitted, ConnectRefusal> {
-    let proved = authenticate(&shared, &mut connect, socket).await?;
-    let (auth_context, dialect) = (&proved.auth_context, proved.dialect);
+    let client = authenticate(&shared, &mut connect, socket).await?;
+    let (auth_context, dialect) = (&client.auth_context, client.dialect);
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
@@ -59,16 +59,17 @@ pub(super) async fn admit(
     check_will(&shared, auth_context, &mut connect.will)?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
-    let answers = if connect.response_info { response_topic_prefix(auth_context, &connect.client_id) } else { None };
+    let response_info =
+        if connect.response_info { response_topic_prefix(auth_context, &connect.client_id) } else { None };
     let announced_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut accepted = Accepted {
         session_present: false,
         packet_bytes: shared.options.payloads.packet_bytes(),
         assigned_id: assigned.as_deref(),
-        // The longest value that it can have, because the size of the CONNACK is checked with it.
+        // The longest value possible, because the size of the CONNACK is checked with it.
         session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
         keep_alive_secs: announced_keep_alive,
-        response_info: answers.as_deref(),
+        response_info: response_info.as_deref(),
     };
     // Checked before a session is opened that the client would not learn about.
     if !peer.connack(&accepted, &mut BytesMut::new()) {
@@ -81,7 +82,7 @@ pub(super) async fn admit(
     let keep_alive =
         keep_alive(announced_keep_alive.unwrap_or(connect.keep_alive_secs), dialect.rules().keep_alive_secs);
     let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
-    let (presence, connection_epoch) = begin_presence(shared, proved, connect, (key, claimed)).await?;
+    let (presence, connection_epoch) = begin_presence(shared, client, connect, (key, claimed)).await?;
     let mut unsent = BytesMut::new();
     peer.connack(&accepted, &mut unsent);
     let metrics = &presence.shared.metrics;
@@ -89,16 +90,16 @@ pub(super) async fn admit(
     metrics.packets_out.inc();
     resume(&presence);
     // The credentials may have changed before the connection was registered for such changes.
-    presence.mailbox.revalidate();
+    presence.mailbox.request_revalidation();
     let expires_at = expires_at(presence.auth_context.end());
     Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })
 }
 
-/// An authenticated client.
-struct Proved {
+/// The result of a client's authentication.
+struct AuthenticatedClient {
     auth_context: AuthContext,
     dialect: Dialect,
-    /// It is a device that is not registered yet.
+    /// Set when the client is a device that is not registered yet.
     registrant: Option<Box<Registrant>>,
 }
 
@@ -107,19 +108,19 @@ async fn authenticate(
     shared: &ServerContext,
     connect: &mut Connect,
     socket: &Socket,
-) -> Result<Proved, ConnectRefusal> {
+) -> Result<AuthenticatedClient, ConnectRefusal> {
     let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
     let password = connect.password.as_deref().map(Vec::as_slice);
     let claim = identity::read_identity(ConnectFields { client_id, user_name, password }, &shared.options.hubs);
     let dialect =
         claim.as_ref().ok().and_then(Option::as_ref).map_or(Dialect::IotCore, identity::ClaimedIdentity::dialect);
     let (address, certificates) = (address(socket), socket.peer_certificates());
-    let proved = match &claim {
+    let result = match &claim {
         Ok(Some(identity::ClaimedIdentity::Registrant { registry, registration_id, signed })) => {
             let signed = signed.as_ref();
             let request =
                 RegistrationRequest { registry, registration_id, address, certificates, signed, public_key: None };
-            shared.host.auth.admit_registrant(request).await.map(|registrant| Proved {
+            shared.host.auth.admit_registrant(request).await.map(|registrant| AuthenticatedClient {
                 auth_context: registrant.auth_context(),
                 dialect,
                 registrant: Some(Box::new(registrant)),
@@ -132,18 +133,18 @@ async fn authenticate(
             };
             let credentials = Credentials { client_id, user_name, password, address, certificates, device, signed };
             let admitted = shared.host.auth.admit(credentials).await;
-            admitted.map(|auth_context| Proved { auth_context, dialect, registrant: None })
+            admitted.map(|auth_context| AuthenticatedClient { auth_context, dialect, registrant: None })
         }
         Err(why) => Err(shared.host.auth.refuse(why).await),
     };
     connect.password = None;
-    let proved = proved.map_err(|refusal| auth_refusal(&refusal))?;
-    if let Some(registrant) = &proved.registrant {
+    let client = result.map_err(|refusal| auth_refusal(&refusal))?;
+    if let Some(registrant) = &client.registrant {
         // The session ends with the connection, and its client id conflicts with no other.
         connect.client_id = format!("$dps/{}/{}", registrant.registry(), registrant.registration_id()).into();
         (connect.clean, connect.session_expiry_secs, connect.will) = (true, 0, None);
     }
-    Ok(proved)
+    Ok(client)
 }
 
 /// Claims the client's session.
@@ -165,7 +166,7 @@ async fn claim_session(
 /// Connects the client's device and waits until the session's start is durable.
 async fn begin_presence(
     shared: Arc<ServerContext>,
-    Proved { auth_context, dialect, registrant }: Proved,
+    AuthenticatedClient { auth_context, dialect, registrant }: AuthenticatedClient,
     connect: Connect,
     (key, ClaimedSession { mailbox, expiry_secs, changes, .. }): (Key, ClaimedSession),
 ) -> Result<(Presence, u64), ConnectRefusal> {
@@ -207,8 +208,8 @@ fn check_will(shared: &ServerContext, auth_context: &AuthContext, will: &mut Opt
 /// Drops the will by which a bridge publishes that it is disconnected, if the bridge may not publish it, so that the bridge is admitted
 /// without it.
 fn drop_bridge_notification(shared: &ServerContext, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
-    let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
-    if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
+    let may_publish = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
+    if will.take_if(|will| bridge::is_notification(&will.topic) && !may_publish(&will.topic)).is_some() {
         shared.metrics.refuse("bridge notification");
     }
 }
@@ -227,6 +228,7 @@ fn session_key_and_name(principal: &Principal, client_id: &str) -> (Key, Arc<str
     }
 }
 
+/// What the encoder has to know of the client.
 fn peer(connect: &Connect) -> Peer {
     let Connect { version, maximum_packet, problem_info, topic_aliases, .. } = *connect;
     Peer { version, maximum_packet, problem_info, aliases: Aliases::new(topic_aliases) }
@@ -235,7 +237,7 @@ fn peer(connect: &Connect) -> Peer {
 /// The CPU budget: one for each device or client, one for all clients of an account.
 fn cpu_budget(shared: &ServerContext, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
-        Principal::Service(service) => shared.cpu_budgets.of(&service.name.to_string()),
+        Principal::Service(service) => shared.cpu_budgets.get_or_create(&service.name.to_string()),
         Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),
     }
 }
@@ -246,20 +248,21 @@ fn response_topic_prefix(auth_context: &AuthContext, client_id: &str) -> Option<
         Principal::Device(device) => format!("responses/{}/{}/", device.name.registry.id(), device.name.id),
         Principal::Client | Principal::Service(_) => format!("responses/{client_id}/"),
     };
-    let allowed = auth::may(&auth_context.access, auth::Action::Subscribe, &format!("{prefix}#")).is_ok();
-    (allowed && !client_id.contains(['+', '#'])).then_some(prefix)
+    let is_allowed = auth::may(&auth_context.access, auth::Action::Subscribe, &format!("{prefix}#")).is_ok();
+    (is_allowed && !client_id.contains(['+', '#'])).then_some(prefix)
 }
 
 /// The server keep-alive in CONNACK, if the client asked for none or too long a one. MQTT 3.1.1 has no such field.
 fn server_keep_alive(version: Version, requested_secs: u16) -> Option<u16> {
-    let too_long = requested_secs == 0 || requested_secs > limits::KEEP_ALIVE_SECS;
-    (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
+    let is_too_long = requested_secs == 0 || requested_secs > limits::KEEP_ALIVE_SECS;
+    (version == Version::V5 && is_too_long).then_some(limits::KEEP_ALIVE_SECS)
 }
 
-/// One and a half times the keep-alive that the client asked for, or the longest that it may have. `None` = no limit.
-fn keep_alive(promised_secs: u16, most_secs: Option<u16>) -> Option<Duration> {
-    let promised = Some(promised_secs).filter(|secs| *secs > 0);
-    let secs = promised.into_iter().chain(most_secs).min()?;
+/// How long the client may send nothing: one and a half times the keep-alive that it announced, or of the longest that its dialect allows.
+/// `None` = no limit.
+fn keep_alive(announced_secs: u16, max_secs: Option<u16>) -> Option<Duration> {
+    let announced = Some(announced_secs).filter(|secs| *secs > 0);
+    let secs = announced.into_iter().chain(max_secs).min()?;
     Some(Duration::from_millis(u64::from(secs) * 1_500))
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use self::{
     admit::admit,
-    refuse::{address, broken, explained, late, log_failure, refuse},
+    refuse::{address, log_broken, log_failure, log_late, refuse, text_with_advice},
 };
 use crate::{
     connection::{Connection, finish::send_and_close},
@@ -28,7 +28,8 @@ use switchbox_mqtt_codec::{
     packet::Connect,
 };
 
-/// Admits a client. Returns `None` if it was refused, sent no CONNECT in time, or was asked to leave.
+/// Admits a client. Returns `None` if it was refused, sent no CONNECT in time, or was asked to leave. `leaving` ends when another client
+/// needs the connection's place, or the host shuts down.
 pub(crate) async fn handshake(
     shared: Arc<ServerContext>,
     stream: TcpStream,
@@ -71,9 +72,9 @@ async fn open(
         Ok(Ok(socket)) => return Some(socket),
         Ok(Err(error)) => {
             shared.metrics.refuse("handshake");
-            log_failure(shared, address, &format!("{} failed: {}", listener.handshakes(), explained(&error)));
+            log_failure(shared, address, &format!("{} failed: {}", listener.handshakes(), text_with_advice(&error)));
         }
-        Err(_) => late(shared, address, listener.handshakes()),
+        Err(_) => log_late(shared, address, listener.handshakes()),
     }
     None
 }
@@ -86,16 +87,16 @@ async fn first_packet(
     leaving: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<(Connect, BytesMut)> {
     let address = address(socket);
-    let read = tokio::select! {
-        read = tokio::time::timeout_at(deadline, read_connect(socket)) => Some(read),
+    let result = tokio::select! {
+        result = tokio::time::timeout_at(deadline, read_connect(socket)) => Some(result),
         () = leaving => None,
     };
-    match read {
-        Some(Ok(Ok(Ok(read)))) => return Some(read),
+    match result {
+        Some(Ok(Ok(Ok(connect)))) => return Some(connect),
         Some(Ok(Ok(Err((fault, reader))))) => refuse(shared, socket, "", fault.into(), reader).await,
-        Some(Ok(Err(error))) => broken(shared, socket, address, error).await,
+        Some(Ok(Err(error))) => log_broken(shared, socket, address, error).await,
         Some(Err(_)) => {
-            late(shared, address, "CONNECT");
+            log_late(shared, address, "CONNECT");
             let text = "CONNECT did not come in time";
             send_and_close(socket, &[], Closing { status: status::POLICY, text }).await;
         }
@@ -109,16 +110,16 @@ async fn first_packet(
 
 /// Reads until CONNECT is complete. Returns it with the bytes after it.
 async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::ConnectError>> {
-    const PIECE: usize = 512;
-    // A silent client takes no buffer. The buffer does not grow, because growing would leave a copy of the secret in memory.
+    const READ_BYTES: usize = 512;
+    // No buffer is allocated for a client that sends nothing. The buffer does not grow, because growing would leave a copy of the secret in memory.
     socket.ready(Interest::READABLE).await?;
-    let mut buffer = Zeroizing::new(Vec::with_capacity(limits::CONNECT_PACKET_BYTES + PIECE));
-    let mut piece = Zeroizing::new([0; PIECE]);
+    let mut buffer = Zeroizing::new(Vec::with_capacity(limits::CONNECT_PACKET_BYTES + READ_BYTES));
+    let mut chunk = Zeroizing::new([0; READ_BYTES]);
     loop {
         socket.ready(Interest::READABLE).await?;
-        match socket.try_read(piece.as_mut_slice()) {
+        match socket.try_read(chunk.as_mut_slice()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => buffer.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            Ok(length) => buffer.extend_from_slice(chunk.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
@@ -134,6 +135,7 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
     }
 }
 
+/// The fault of a first packet that is not CONNECT, with the protocol that it seems to be.
 fn no_connect(bytes: &[u8]) -> Fault {
     Fault::protocol(match bytes {
         [0x16, 3, ..] => "the first packet is not CONNECT: TLS begins, and this listener is without",

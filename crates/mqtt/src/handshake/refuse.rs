@@ -37,7 +37,7 @@ impl From<Fault> for ConnectRefusal {
     }
 }
 
-/// The log has the reason. The client learns only that it is refused, so that it cannot find out which devices exist.
+/// The refusal of a client that is not authenticated. The reason is only logged: an answer with it would tell which devices exist.
 pub(super) fn auth_refusal(refusal: &AuthRefusal) -> ConnectRefusal {
     let fault = match refusal {
         AuthRefusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
@@ -59,39 +59,39 @@ pub(super) async fn refuse(
         shared.metrics.limit(limits::names::CONNECT_PACKET_BYTES);
     }
     let address = address(socket);
-    if let Some(more) = shared.refusals_logged.allow(network(address), Instant::now()) {
+    if let Some(more) = shared.refusal_lines.allow(network(address), Instant::now()) {
         tracing::warn!(client, %address, reason = fault.reason, "CONNECT refused: {why}{more}");
     }
-    let mut answer = BytesMut::new();
+    let mut connack = BytesMut::new();
     match reader {
         Some(Reader { version: Version::V311, .. }) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {
         }
         Some(Reader { version, maximum_packet }) => {
             let peer = Peer { version, maximum_packet, problem_info: true, aliases: Aliases::default() };
-            peer.refuse(fault.reason, &fault.text, &mut answer);
+            peer.refuse(fault.reason, &fault.text, &mut connack);
         }
         None => {}
     }
-    send_and_close(socket, &answer, web::closing(&fault)).await;
+    send_and_close(socket, &connack, web::closing(&fault)).await;
 }
 
 /// Logs a client that failed before CONNECT.
 pub(super) fn log_failure(shared: &ServerContext, address: IpAddr, what: &str) {
-    if let Some(more) = shared.refusals_logged.allow(network(address), Instant::now()) {
+    if let Some(more) = shared.refusal_lines.allow(network(address), Instant::now()) {
         tracing::warn!(%address, "a connection failed before CONNECT: {what}{more}");
     }
 }
 
-/// CONNECT did not come before its deadline.
-pub(super) fn late(shared: &ServerContext, address: IpAddr, what: &str) {
+/// Counts and logs that CONNECT, or a handshake before it, did not end before its deadline.
+pub(super) fn log_late(shared: &ServerContext, address: IpAddr, what: &str) {
     shared.metrics.limit(limits::names::CONNECT_DEADLINE);
     let secs = shared.options.connect_deadline.as_secs_f32();
     log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline)"));
 }
 
-/// The connection ended before CONNECT was complete. A client that sent nothing, such as a load balancer's probe, is not logged as a
-/// warning.
-pub(super) async fn broken(shared: &ServerContext, socket: &mut Socket, address: IpAddr, error: io::Error) {
+/// Logs a connection that ended before CONNECT was complete, and closes it. A client that sent nothing, such as a load balancer's probe, is
+/// not logged as a warning.
+pub(super) async fn log_broken(shared: &ServerContext, socket: &mut Socket, address: IpAddr, error: io::Error) {
     let Some(failure) = error.get_ref().and_then(|error| error.downcast_ref::<Failure>()) else {
         tracing::debug!(%address, %error, "a client disconnected before CONNECT");
         return;
@@ -102,7 +102,7 @@ pub(super) async fn broken(shared: &ServerContext, socket: &mut Socket, address:
 }
 
 /// The text of a handshake error, with advice if there is any.
-pub(super) fn explained(error: &io::Error) -> String {
+pub(super) fn text_with_advice(error: &io::Error) -> String {
     let text = error.to_string();
     let incompatible = ["NoSignatureSchemesInCommon", "NoCipherSuitesInCommon", "NoKxGroupsInCommon"];
     let old = ["Tls12NotOffered", "SupportedVersionsExtensionRequired"];
@@ -118,6 +118,7 @@ pub(super) fn explained(error: &io::Error) -> String {
     text + advice
 }
 
+/// The client's address; unspecified if it has gone.
 pub(super) fn address(socket: &Socket) -> IpAddr {
     socket.peer().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }

@@ -13,16 +13,16 @@ impl Mailbox {
             // Changed under the lock, because the next connection of the session sets it.
             self.open_epoch.store(0, Ordering::Release);
         }
-        self.closing.notify_one();
+        self.close_requested.notify_one();
     }
 
     /// Waits until the connection is asked to end. The request stays for the next caller.
     pub(crate) async fn asked_to_close(&self) -> Close {
         loop {
-            self.closing.notified().await;
+            self.close_requested.notified().await;
             // A request for an earlier connection of the session has been cleared.
             if let Some(close) = self.lock().closing.clone() {
-                self.closing.notify_one();
+                self.close_requested.notify_one();
                 return close;
             }
         }
@@ -32,7 +32,7 @@ impl Mailbox {
     pub(crate) async fn unless_closing<T>(&self, future: impl Future<Output = T>) -> Result<T, Close> {
         tokio::select! {
             biased;
-            got = future => Ok(got),
+            output = future => Ok(output),
             close = self.asked_to_close() => Err(close),
         }
     }

@@ -17,10 +17,11 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::session::Deliverable as _;
 
+/// An item that is not in the session yet.
 #[derive(Debug)]
 pub(super) enum InboxItem {
     Delivery {
-        /// The epoch of the connection that it is for.
+        /// The epoch of the connection that the delivery is for.
         connection_epoch: u64,
         delivery: DeviceDelivery,
         /// For an attached device: set when the device is detached.
@@ -35,8 +36,9 @@ pub(super) enum InboxItem {
 #[derive(Debug, Default)]
 struct InboxItems {
     items: Vec<InboxItem>,
-    /// Deliveries among them that count against the session's queue.
+    /// How many of the items are deliveries that count against the session's queue.
     counted: usize,
+    /// The bytes of those.
     counted_bytes: usize,
 }
 
@@ -47,12 +49,12 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds an item. `queued`: it is a delivery that counts against the session's queue, which has this many messages and bytes now. Returns
-    /// false if the queue would be over its limits.
-    pub(super) fn push(&self, handed: InboxItem, queued: Option<(usize, usize)>) -> bool {
+    /// Adds an item. `queued`: the item is a delivery that counts against the session's queue, which has this many messages and bytes now.
+    /// Returns false if the queue would be over its limits.
+    pub(super) fn push(&self, item: InboxItem, queued: Option<(usize, usize)>) -> bool {
         let mut waiting = self.waiting.lock();
         if let Some((queued, queued_bytes)) = queued {
-            let bytes = match &handed {
+            let bytes = match &item {
                 InboxItem::Delivery { delivery, .. } => delivery.size(),
                 InboxItem::Journaled { .. } | InboxItem::Reply(_) => 0,
             };
@@ -68,7 +70,7 @@ impl Inbox {
             // Mostly one item waits, and an empty inbox holds no memory.
             waiting.items.reserve_exact(1);
         }
-        waiting.items.push(handed);
+        waiting.items.push(item);
         self.is_filled.store(true, Ordering::Release);
         true
     }
@@ -109,7 +111,7 @@ mod tests {
     use switchbox_testing::config_version;
 
     fn mailbox() -> Arc<Mailbox> {
-        let owner_quota = OfflineSessions::new(9).of(Owner::Everyone);
+        let owner_quota = OfflineSessions::new(9).owner_quota(Owner::Everyone);
         let mailbox = Mailbox::new("lamp-1".into(), Metrics::default(), owner_quota, SessionJournal::default());
         for (filter, kind) in [("config", DownlinkKind::Config), ("commands/#", DownlinkKind::Commands)] {
             let target = SubscriptionTarget::Downlink(kind, QoS::AtLeastOnce);

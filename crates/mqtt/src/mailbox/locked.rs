@@ -11,6 +11,8 @@ use parking_lot::MutexGuard;
 use super::state::State;
 
 /// How full a session's queue was when its lock was last released.
+///
+/// Packed into one number, so that both parts are read together: the number of messages in the upper half, their bytes in the lower.
 #[derive(Debug, Default)]
 pub(super) struct Fullness(AtomicU64);
 
@@ -28,6 +30,7 @@ impl Fullness {
     }
 }
 
+/// A session's state, whose lock is held.
 pub(crate) struct LockedState<'a> {
     pub(super) state: MutexGuard<'a, State>,
     pub(super) fullness: &'a Fullness,

@@ -41,8 +41,10 @@ use switchbox_mqtt_session::session::{Body, Item, OfferResult};
 use switchbox_pubsub::SessionJournal;
 use switchbox_support::{clock, metrics::Metrics, threads};
 
+/// What one session and its connection share with other tasks.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
+    /// Distinguishes the mailboxes of this process: the session's id as a subscriber.
     id: u64,
     /// The device's or client's name, for the log.
     pub(crate) name: Arc<str>,
@@ -57,18 +59,19 @@ pub(crate) struct Mailbox {
     /// The client subscribes to its own commands with QoS 0, so they are not acknowledged.
     commands_unconfirmed: AtomicBool,
     /// A delivery found no room, so expired items have to be removed.
-    purge: AtomicBool,
+    purge_requested: AtomicBool,
     /// The client's authorisation may have changed.
-    revalidate: AtomicBool,
+    revalidation_requested: AtomicBool,
     /// The queue has no room for any message.
     queue_full: AtomicBool,
     /// Wakes the connection's task for new items or requests.
     pub(crate) work: WakeSignal,
-    /// The connection has been asked to end.
-    closing: Notify,
-    /// The connection has ended.
-    pub(crate) gone: Notify,
-    room: Notify,
+    /// Notifies the connection that it has been asked to end.
+    close_requested: Notify,
+    /// Notifies the client's next connection that the connection has ended.
+    pub(crate) connection_ended: Notify,
+    /// Notifies waiting publishers that the queue may have room.
+    room_freed: Notify,
     metrics: Metrics,
     owner_quota: OwnerQuota,
     session_journal: SessionJournal,
@@ -98,13 +101,13 @@ impl Mailbox {
             known_config: Mutex::default(),
             open_epoch: AtomicU64::new(0),
             commands_unconfirmed: AtomicBool::new(false),
-            purge: AtomicBool::new(false),
-            revalidate: AtomicBool::new(false),
+            purge_requested: AtomicBool::new(false),
+            revalidation_requested: AtomicBool::new(false),
             queue_full: AtomicBool::new(false),
             work: WakeSignal::default(),
-            closing: Notify::new(),
-            gone: Notify::new(),
-            room: Notify::new(),
+            close_requested: Notify::new(),
+            connection_ended: Notify::new(),
+            room_freed: Notify::new(),
             metrics,
             owner_quota,
             session_journal,
@@ -131,13 +134,13 @@ impl Mailbox {
         mailbox
     }
 
-    /// Updates what the queue counts for in the limits for offline clients.
+    /// Counts what waits in the queue now in the limits for offline clients.
     fn update_quota(&self, state: &mut State) {
         let queued = match state.online {
             true => Queued::default(),
             false => Queued { messages: state.session.slots_used(), bytes: state.session.queued_bytes() },
         };
-        self.owner_quota.set(&mut state.usage, queued);
+        self.owner_quota.set_queued(&mut state.usage, queued);
     }
 
     /// Counts the session as one that is kept for an offline client. The error is the limit that leaves no room.
@@ -152,9 +155,9 @@ impl Mailbox {
         self.owner_quota.keep_subscriptions(&mut state.usage, memory_bytes)
     }
 
-    /// The session ended: it counts for nothing any more.
+    /// Subtracts everything that the session counted for: it ended.
     pub(crate) fn release_quota(&self, state: &mut State) {
-        self.owner_quota.set(&mut state.usage, Queued::default());
+        self.owner_quota.set_queued(&mut state.usage, Queued::default());
         self.owner_quota.forget_subscriptions(&mut state.usage);
         self.owner_quota.forget_session(&mut state.usage);
     }
@@ -163,13 +166,13 @@ impl Mailbox {
     pub(crate) fn lock(&self) -> LockedState<'_> {
         threads::assert_not_journal_writer();
         let mut state = self.state.lock();
-        for handed in self.inbox.take() {
-            self.add_to_session(&mut state, handed);
+        for item in self.inbox.take() {
+            self.add_to_session(&mut state, item);
         }
         LockedState { state, fullness: &self.fullness }
     }
 
-    /// A connection begins. Returns its epoch.
+    /// Gives the session to a connection that begins. Returns the connection's epoch.
     pub(crate) fn begin(&self, receive_maximum: u16) -> u64 {
         let mut state = self.lock();
         state.connection_epoch += 1;
@@ -185,7 +188,7 @@ impl Mailbox {
         state.connection_epoch
     }
 
-    /// The connection ended.
+    /// Takes the session from its connection, which ended.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.online = false;
@@ -194,7 +197,7 @@ impl Mailbox {
         self.queue_full.store(false, Ordering::Relaxed);
         self.update_quota(&mut state);
         drop(state);
-        self.room.notify_waiters();
+        self.room_freed.notify_waiters();
     }
 
     pub(crate) fn insert_subscription(&self, filter: Box<str>, target: SubscriptionTarget) {
@@ -215,29 +218,30 @@ impl Mailbox {
         if !matches!(changed, SubscriptionTarget::Downlink(DownlinkKind::Commands, _)) {
             return;
         }
-        let unconfirmed = state.subscriptions.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
-        self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
+        let is_unconfirmed = state.subscriptions.downlink_qos(DownlinkKind::Commands) == Some(QoS::AtMostOnce);
+        self.commands_unconfirmed.store(is_unconfirmed, Ordering::Release);
     }
 
     /// Asks the connection to check its authorisation again.
-    pub(crate) fn revalidate(&self) {
-        self.revalidate.store(true, Ordering::Release);
+    pub(crate) fn request_revalidation(&self) {
+        self.revalidation_requested.store(true, Ordering::Release);
         self.work.wake_now();
     }
 
     pub(crate) fn needs_revalidation(&self) -> bool {
-        self.revalidate.load(Ordering::Acquire)
+        self.revalidation_requested.load(Ordering::Acquire)
     }
 
+    /// Returns true once after each request to check the authorisation again.
     pub(crate) fn take_revalidation(&self) -> bool {
-        self.needs_revalidation() && self.revalidate.swap(false, Ordering::Acquire)
+        self.needs_revalidation() && self.revalidation_requested.swap(false, Ordering::Acquire)
     }
 
     /// Notifies waiting publishers that there may be room again.
     pub(crate) fn notify_room(&self, state: &mut State) {
         self.queue_full.store(false, Ordering::Relaxed);
         if std::mem::take(&mut state.publisher_waits) {
-            self.room.notify_waiters();
+            self.room_freed.notify_waiters();
         }
     }
 
@@ -255,7 +259,7 @@ impl Mailbox {
 
     /// Removes expired items if there is no room for this many more bytes.
     fn make_room(&self, state: &mut State, bytes: usize) {
-        if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
+        if state.session.has_room(bytes) && (state.online || self.owner_quota.check_room(bytes).is_ok()) {
             return;
         }
         self.purge(state);
@@ -277,16 +281,16 @@ impl Mailbox {
     }
 
     /// The client answered this method call, so its PUBACK is not waited for any more.
-    pub(crate) fn answered(&self, call: u64) {
+    pub(crate) fn record_answer(&self, call: u64) {
         self.lock().session.release_deliveries(|device_delivery| device_delivery.is_call(call));
     }
 
     /// Returns true if the connection is open and the queue is at most half full, so that a message that cannot be withdrawn is sent soon.
     pub(crate) fn has_room_for_unconfirmed(&self, connection_epoch: u64) -> bool {
-        let ((queued, bytes), (more, more_bytes)) = (self.fullness.read(), self.inbox.counted());
+        let ((queued, queued_bytes), (handed, handed_bytes)) = (self.fullness.read(), self.inbox.counted());
         self.is_open(connection_epoch)
-            && queued + more <= limits::SESSION_QUEUE / 2
-            && bytes + more_bytes <= limits::SESSION_QUEUE_BYTES / 2
+            && queued + handed <= limits::SESSION_QUEUE / 2
+            && queued_bytes + handed_bytes <= limits::SESSION_QUEUE_BYTES / 2
     }
 
     /// Queues an answer to a request of the client. Does not take the session's lock, because the journal's writer calls it.
@@ -295,6 +299,7 @@ impl Mailbox {
         self.work.wake_now();
     }
 
+    /// Moves an answer from the inbox into the session, if the client still subscribes to answers.
     fn put_reply(&self, state: &mut State, message: Arc<Message>) {
         if !state.online || !state.subscriptions.replies() {
             return;
@@ -323,27 +328,27 @@ impl Mailbox {
         }
         // Configs are not bounded, because the session keeps only the newest config waiting.
         let is_bounded = delivery.downlink_kind() != DownlinkKind::Config;
-        let handed = InboxItem::Delivery { connection_epoch, delivery, detached: detached.cloned() };
-        let has_room = self.inbox.push(handed, is_bounded.then(|| self.fullness.read()));
+        let item = InboxItem::Delivery { connection_epoch, delivery, detached: detached.cloned() };
+        let has_room = self.inbox.push(item, is_bounded.then(|| self.fullness.read()));
         if !has_room {
             self.metrics.limit(limits::names::SESSION_QUEUE);
-            self.purge.store(true, Ordering::Release);
+            self.purge_requested.store(true, Ordering::Release);
         }
         self.work.mark();
         has_room
     }
 
     /// Moves an item of the inbox into the session.
-    fn add_to_session(&self, state: &mut State, handed: InboxItem) {
-        let (connection_epoch, delivery, detached) = match handed {
+    fn add_to_session(&self, state: &mut State, item: InboxItem) {
+        let (connection_epoch, delivery, detached) = match item {
             InboxItem::Journaled { num, message, recipient } => {
                 return state.session.offer_journaled(journaled_item(num, message, recipient));
             }
             InboxItem::Reply(message) => return self.put_reply(state, message),
             InboxItem::Delivery { connection_epoch, delivery, detached } => (connection_epoch, delivery, detached),
         };
-        let is_over = detached.is_some_and(|detached| detached.get().is_some());
-        if is_over || !state.online || state.connection_epoch != connection_epoch || state.closing.is_some() {
+        let is_detached = detached.is_some_and(|detached| detached.get().is_some());
+        if is_detached || !state.online || state.connection_epoch != connection_epoch || state.closing.is_some() {
             return;
         }
         let kind = delivery.downlink_kind();
@@ -362,7 +367,7 @@ impl Mailbox {
 
     /// Removes expired items if a delivery found no room.
     pub(crate) fn purge_if_requested(&self, state: &mut State) {
-        if self.purge.load(Ordering::Relaxed) && self.purge.swap(false, Ordering::Acquire) {
+        if self.purge_requested.load(Ordering::Relaxed) && self.purge_requested.swap(false, Ordering::Acquire) {
             self.purge(state);
         }
     }

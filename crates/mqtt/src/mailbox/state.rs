@@ -14,9 +14,10 @@ use switchbox_mqtt_session::{session::Session, topics::SlowConsumer};
 /// Why a connection has to be closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Close {
+    /// The client has connected again.
     TakenOver,
     Shutdown,
-    /// With the reason, for the log and the client.
+    /// By the host, with the reason for the log and the client.
     Administrative(String),
     /// The token, key or certificate that admitted the client expired.
     Expired,
@@ -24,6 +25,7 @@ pub(crate) enum Close {
     Revoked(String),
 }
 
+/// A session with its subscriptions, and which connection has it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) session: Session<DeviceDelivery>,
@@ -33,7 +35,9 @@ pub(crate) struct State {
     pub(crate) attached_subscriptions: HashMap<DeviceId, Vec<AttachedSubscription>>,
     /// Counts the session's connections, to recognise deliveries for an earlier one.
     pub(crate) connection_epoch: u64,
+    /// A connection has the session.
     pub(crate) online: bool,
+    /// Why the connection is asked to end. `None` if it is not.
     pub(crate) closing: Option<Close>,
     /// A publisher waits for room.
     pub(crate) publisher_waits: bool,

@@ -29,7 +29,7 @@ impl Subscriber for Mailbox {
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.session_num, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
-            if let (false, Err(limit)) = (state.online, self.owner_quota.room(message.size())) {
+            if let (false, Err(limit)) = (state.online, self.owner_quota.check_room(message.size())) {
                 self.metrics.limit(limit);
                 return Delivered::Full;
             }
@@ -78,19 +78,19 @@ impl Subscriber for Mailbox {
         self.queue_full.load(Ordering::Relaxed)
     }
 
-    fn slow_consumer(&self) -> Duration {
+    fn wait_allowance(&self) -> Duration {
         let state = self.lock();
-        if state.online { state.slow_consumer.left() } else { Duration::ZERO }
+        if state.online { state.slow_consumer.allowance() } else { Duration::ZERO }
     }
 
-    fn waited(&self, from: Instant, until: Instant) {
-        self.lock().slow_consumer.waited(from, until);
+    fn record_wait(&self, from: Instant, until: Instant) {
+        self.lock().slow_consumer.record_wait(from, until);
     }
 
-    fn room(&self) -> UntilRoom<'_> {
-        let mut room = Box::pin(self.room.notified());
-        room.as_mut().enable();
-        room
+    fn wait_for_room(&self) -> UntilRoom<'_> {
+        let mut notified = Box::pin(self.room_freed.notified());
+        notified.as_mut().enable();
+        notified
     }
 }
 

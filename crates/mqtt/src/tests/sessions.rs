@@ -328,7 +328,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
     let topics = switchbox_pubsub::Topics::new(metrics.clone(), topics);
     let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone(), 9));
     let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
-    let (everyone, mut others) = (clients.offline_sessions.of(Owner::Everyone), SessionUsage::default());
+    let (everyone, mut others) = (clients.offline_sessions.owner_quota(Owner::Everyone), SessionUsage::default());
     for (id, filter, is_full, kept) in
         [("1", &few, false, true), ("2", &many, false, true), ("3", &few, true, true), ("4", &many, true, false)]
     {
@@ -354,7 +354,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 #[test]
 fn what_expired_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
-        let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
+        let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).owner_quota(Owner::Everyone));
         let mailbox =
             Mailbox::new("a".into(), metrics.clone(), owner_quota.clone(), switchbox_pubsub::SessionJournal::default());
         (mailbox.lock().durable, mailbox.lock().session_num) = (durable, durable.then_some(SessionNum(1)));
@@ -381,13 +381,16 @@ fn what_expired_gives_up_its_place_to_what_comes() {
         assert_eq!(metrics.dropped.get_or_create(&Reason { reason: "expired" }).get(), 990);
         let bytes = mailbox.lock().session.queued_bytes();
         let left = limits::SESSIONS_QUEUE_BYTES - bytes;
-        assert!(!durable || (owner_quota.room(left).is_ok() && owner_quota.room(left + 1).is_err()), "counted anew");
+        assert!(
+            !durable || (owner_quota.check_room(left).is_ok() && owner_quota.check_room(left + 1).is_err()),
+            "counted anew"
+        );
     }
 }
 
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
-    let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
+    let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).owner_quota(Owner::Everyone));
     let mailbox = Mailbox::new("a".into(), metrics, owner_quota, switchbox_pubsub::SessionJournal::default());
     mailbox.begin(10);
     let deliver = || {

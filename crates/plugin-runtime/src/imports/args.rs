@@ -9,7 +9,7 @@ use super::super::{
     },
     call_state::CallState,
 };
-use switchbox_rules::calls::{self, Arg, Bound, Refusal};
+use switchbox_rules::calls::{Arg, Bound, Refusal};
 
 /// The size of an argument, computed without parsing it.
 pub(super) trait Measure {
@@ -71,11 +71,6 @@ impl Measure for Schedule {
             Self::After(_) | Self::At(_) | Self::Every(_) => 0,
         }
     }
-}
-
-/// Checks that all arguments are within their bounds. The first that is not is counted and named in the error.
-pub(super) fn check(call: &mut CallState, args: &[Arg]) -> Result<(), Error> {
-    calls::check(args).map_err(|refusal| call.refused(refusal))
 }
 
 impl CallState {

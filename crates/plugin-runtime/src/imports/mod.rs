@@ -37,7 +37,7 @@ impl StoreData {
             return Err(self.call.refused(refusal));
         }
         self.call.host_calls += 1;
-        args::check(&mut self.call, &args)?;
+        calls::check(&args).map_err(|refusal| self.call.refused(refusal))?;
         self.host.clone().ok_or_else(|| Error::Unavailable("`describe` must call nothing".into()))
     }
 
@@ -90,8 +90,10 @@ impl StoreData {
     /// Returns an error if the event may have no more effects.
     fn check_effects(&mut self) -> Result<(), Error> {
         let most = self.setup.limits.effects_per_event;
-        let checked = self.call.check_effects(most);
-        self.checked(checked)
+        if self.call.effects.len() + self.call.kv.len() >= most as usize {
+            return Err(self.call.refused(calls::too_many_effects(most)));
+        }
+        Ok(())
     }
 
     /// The error of a call that waits for a device when the event may wait no longer.

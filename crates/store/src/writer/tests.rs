@@ -25,7 +25,7 @@ fn writer<M>(
         commit_time: Duration::ZERO,
         disk_time: Duration::ZERO,
         commit_histogram: Histogram::default(),
-        docs_before: 0,
+        last_doc_count: 0,
         unsent: None,
         record: Vec::new(),
         failed: None,
@@ -88,7 +88,7 @@ fn what_goes_before_an_entry_is_written_and_applied_before_it_and_has_its_own_po
     assert_eq!(applied.iter().collect::<Vec<_>>(), entries);
     let mut written = Vec::new();
     let part = files.first(|place| place.row >= 1).unwrap();
-    part.each(|_, end, body| {
+    part.for_each_record(|_, end, body| {
         assert_eq!(end.last_seq, Seq(7));
         written.extend(record::decode(end.row, body)?);
         Ok(true)

@@ -9,7 +9,7 @@ use super::send::new_id;
 use crate::{
     app::App,
     convert::{self, Params, bad_token},
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate::AdminPrincipal,
     handlers::{DevicePath, lookup::found},
     reply::{ApiResult, Body, Items, Written},
@@ -46,7 +46,7 @@ pub(crate) async fn send(
         let subscribed = delivery.is_subscribed(device.num, DownlinkKind::Commands);
         let connected = subscribed || delivery.is_connected(device.num);
         calls::reachable(&device.name, connected, subscribed, Subscription::Commands).map_err(|why| {
-            Error::new(Kind::FailedPrecondition, format!("{why}; give the command a ttl to let it wait"))
+            Error::new(ErrorStatus::FailedPrecondition, format!("{why}; give the command a ttl to let it wait"))
         })?;
     }
     let id = new_id()?;
@@ -132,12 +132,12 @@ pub(crate) async fn purge(
 
 impl From<CancelError> for Error {
     fn from(error: CancelError) -> Self {
-        let kind = match error {
-            CancelError::NoSuch(_) => Kind::NotFound,
-            CancelError::Ended(..) => Kind::FailedPrecondition,
-            CancelError::Journal(_) => Kind::Unavailable,
+        let status = match error {
+            CancelError::NoSuch(_) => ErrorStatus::NotFound,
+            CancelError::Ended(..) => ErrorStatus::FailedPrecondition,
+            CancelError::Journal(_) => ErrorStatus::Unavailable,
             CancelError::Store(error) => return error.into(),
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     blocking::blocking,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
 };
 use switchbox_admin_api::SetPasswordRequest;
 use switchbox_auth::password;
@@ -23,11 +23,11 @@ pub(crate) async fn hash(request: SetPasswordRequest) -> Result<Option<PasswordH
 
 impl From<password::Error> for Error {
     fn from(error: password::Error) -> Self {
-        let kind = match error {
-            password::Error::Length => Kind::InvalidArgument,
-            password::Error::Busy => Kind::Unavailable,
-            password::Error::Random(_) | password::Error::Hash => Kind::Internal,
+        let status = match error {
+            password::Error::Length => ErrorStatus::InvalidArgument,
+            password::Error::Busy => ErrorStatus::Unavailable,
+            password::Error::Random(_) | password::Error::Hash => ErrorStatus::Internal,
         };
-        Self::new(kind, error.to_string())
+        Self::new(status, error.to_string())
     }
 }

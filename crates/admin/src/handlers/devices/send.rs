@@ -7,7 +7,7 @@ use axum::Json;
 use crate::{
     app::App,
     convert,
-    error::{Error, Kind},
+    error::{Error, ErrorStatus},
     gate::AdminPrincipal,
     reply::ApiResult,
 };
@@ -47,7 +47,7 @@ pub(super) async fn config(
 
 /// The id of a command or a call, with which it can be explained.
 pub(super) fn new_id() -> Result<String, Error> {
-    let number = getrandom::u64().map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+    let number = getrandom::u64().map_err(|e| Error::new(ErrorStatus::Internal, e.to_string()))?;
     Ok(format!("api.{number:016x}"))
 }
 

@@ -17,8 +17,8 @@ impl Maps {
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
         self.update_credentials(owner, docs, |credentials| {
-            let is_same = |known: &Credential| {
-                known.expires_ms == credential.expires_ms && is_same_pem(&known.key, &credential.key)
+            let is_same = |existing: &Credential| {
+                existing.expires_ms == credential.expires_ms && is_same_pem(&existing.key, &credential.key)
             };
             if credentials.iter().any(is_same) {
                 return Err(EntryRefusal::HasCredential);
@@ -34,7 +34,9 @@ impl Maps {
         key: &str,
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
-        self.update_credentials(owner, docs, |credentials| take(credentials, |known| is_same_pem(&known.key, key)))
+        self.update_credentials(owner, docs, |credentials| {
+            remove_matching(credentials, |existing| is_same_pem(&existing.key, key))
+        })
     }
 
     fn update_credentials(
@@ -56,7 +58,7 @@ impl Maps {
         }
     }
 
-    /// The other key is the current one, and not the one that the caller has seen.
+    /// Replaces one key. The other one stays as it is now, which may differ from what the caller has read.
     pub(super) fn renew_key(
         &mut self,
         owner: &KeyOwner,
@@ -86,7 +88,7 @@ impl Maps {
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
         self.update_registry(name, docs, |spec| {
-            if spec.authorities.iter().any(|known| is_same_pem(known, &certificate)) {
+            if spec.authorities.iter().any(|existing| is_same_pem(existing, &certificate)) {
                 return Err(EntryRefusal::HasCredential);
             }
             spec.authorities.push(certificate);
@@ -100,13 +102,15 @@ impl Maps {
         certificate: &str,
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
-        self.update_registry(name, docs, |spec| take(&mut spec.authorities, |known| is_same_pem(known, certificate)))
+        self.update_registry(name, docs, |spec| {
+            remove_matching(&mut spec.authorities, |existing| is_same_pem(existing, certificate))
+        })
     }
 }
 
-/// Removes all that are meant: a key that leaked is gone, however often it was registered.
-fn take<T>(items: &mut Vec<T>, is_meant: impl Fn(&T) -> bool) -> Result<(), EntryRefusal> {
-    let before = items.len();
-    items.retain(|item| !is_meant(item));
-    if items.len() == before { Err(EntryRefusal::NoSuchCredential) } else { Ok(()) }
+/// Removes all matching items, because a key that leaked may be registered several times. Refused if there is none.
+fn remove_matching<T>(items: &mut Vec<T>, matches: impl Fn(&T) -> bool) -> Result<(), EntryRefusal> {
+    let count_before = items.len();
+    items.retain(|item| !matches(item));
+    if items.len() == count_before { Err(EntryRefusal::NoSuchCredential) } else { Ok(()) }
 }

@@ -15,7 +15,7 @@ use switchbox_model::{
 use switchbox_store::{DeviceDoc, Doc, EntryRefusal, LastSeen};
 
 impl Maps {
-    /// The device's first config is not made here.
+    /// Creates the device without its first config, which the engine makes.
     pub(super) fn create_device(&mut self, new: NewDevice, docs: &mut Vec<Doc>) -> Result<(), EntryRefusal> {
         let NewDevice { num, name, spec, endpoint, config: _, time_ms } = new;
         let registry = self.registries.get(&name.registry).ok_or(EntryRefusal::NotFound)?;
@@ -94,12 +94,12 @@ impl Maps {
         Ok(())
     }
 
-    /// Deletes those of them that may be pruned; which these were.
+    /// Deletes those devices that were never used and are not connected. Returns the deleted ones.
     pub(super) fn prune(&mut self, nums: Vec<DeviceNum>, docs: &mut Vec<Doc>) -> Vec<DeviceNum> {
         let mut pruned = nums;
         pruned.retain(|num| {
-            let unused = self.by_num.get(num).is_some_and(|device| device.never_used() && !device.is_connected());
-            unused && self.bindings.gateways_of(*num).is_empty() && self.delete_device(*num, docs).is_ok()
+            let is_unused = self.by_num.get(num).is_some_and(|device| device.never_used() && !device.is_connected());
+            is_unused && self.bindings.gateways_of(*num).is_empty() && self.delete_device(*num, docs).is_ok()
         });
         pruned
     }
@@ -112,19 +112,19 @@ impl Maps {
     ) -> Result<(), EntryRefusal> {
         let find = |num| self.by_num.get(&num).ok_or(EntryRefusal::NotFound);
         let (hub, bound) = (find(gateway)?, find(device)?);
-        let fit = hub.spec().gateway.is_some() && bound.spec().gateway.is_none();
-        if !fit || hub.name.registry != bound.name.registry {
+        let fits = hub.spec().gateway.is_some() && bound.spec().gateway.is_none();
+        if !fits || hub.name.registry != bound.name.registry {
             return Err(EntryRefusal::NotBindable);
         }
         if self.bindings.has(gateway, device) {
             return Ok(());
         }
         let devices = self.bindings.devices_of(gateway).len() + 1;
-        let few = fields::DEVICES_OF_GATEWAY.check_len(&format!("devices of {}", hub.name), devices);
-        few.map_err(EntryRefusal::TooMuch)?;
+        let checked = fields::DEVICES_OF_GATEWAY.check_len(&format!("devices of {}", hub.name), devices);
+        checked.map_err(EntryRefusal::TooMuch)?;
         let gateways = self.bindings.gateways_of(device).len() + 1;
-        let few = fields::GATEWAYS_OF_DEVICE.check_len(&format!("gateways of {}", bound.name), gateways);
-        few.map_err(EntryRefusal::TooMuch)?;
+        let checked = fields::GATEWAYS_OF_DEVICE.check_len(&format!("gateways of {}", bound.name), gateways);
+        checked.map_err(EntryRefusal::TooMuch)?;
         self.bindings.insert(gateway, device);
         docs.push(Doc::Bound { gateway, device });
         Ok(())

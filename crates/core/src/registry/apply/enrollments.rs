@@ -30,17 +30,17 @@ impl Maps {
         Ok(())
     }
 
-    /// With `before`, only if the enrolment is still the same.
+    /// With `expected`, only if the enrolment is equal to that.
     pub(super) fn delete_enrollment(
         &mut self,
         name: &RegistryName,
         id: &str,
-        before: Option<&Enrollment>,
+        expected: Option<&Enrollment>,
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
         let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
         let deleted = Arc::make_mut(&mut doc.enrollments).remove(id).ok_or(EntryRefusal::NotFound)?;
-        if before.is_some_and(|before| *before != deleted) {
+        if expected.is_some_and(|expected| *expected != deleted) {
             return Err(EntryRefusal::OtherRevision { current: doc.revision });
         }
         doc.revision = self.next_revision();
@@ -52,18 +52,18 @@ impl Maps {
         &mut self,
         name: &RegistryName,
         id: &str,
-        before: &Enrollment,
+        expected: &Enrollment,
         enrollment: Enrollment,
         docs: &mut Vec<Doc>,
     ) -> Result<(), EntryRefusal> {
         bounds::check_enrollment(&enrollment).map_err(EntryRefusal::TooMuch)?;
         let mut doc = self.registry(name).ok_or(EntryRefusal::NotFound)?.clone();
         let current = doc.revision;
-        let found = Arc::make_mut(&mut doc.enrollments).get_mut(id).ok_or(EntryRefusal::NotFound)?;
-        if *found != *before {
+        let stored = Arc::make_mut(&mut doc.enrollments).get_mut(id).ok_or(EntryRefusal::NotFound)?;
+        if *stored != *expected {
             return Err(EntryRefusal::OtherRevision { current });
         }
-        *found = enrollment;
+        *stored = enrollment;
         doc.revision = self.next_revision();
         self.put_registry(doc, docs);
         Ok(())

@@ -18,7 +18,7 @@ use switchbox_model::{
 use switchbox_store::{Doc, EntryRefusal, RegistryDoc, Reply, ServiceDoc};
 
 impl Maps {
-    /// With `revision`, only if what is changed has that one.
+    /// Applies a change. With `revision`, only if the changed object has that one.
     pub(super) fn apply(
         &mut self,
         change: RegistryChange,
@@ -84,7 +84,7 @@ impl Maps {
     }
 
     /// The revision of the object that is changed. Returns `None` if it does not exist, if the change has several objects or a new
-    /// one, or if it is one of an enrolment, which contains what it expects there to be.
+    /// one, or if it is of an enrolment: such a change contains the enrolment that it expects.
     fn revision_of(&self, change: &RegistryChange) -> Option<u64> {
         let service = |name| self.services.get(name).map(|service| service.revision);
         match change {

@@ -32,7 +32,7 @@ impl Maps {
         })
     }
 
-    /// Where `change` refuses, or what it makes is too much, nothing is changed.
+    /// Changes a registry. Nothing is changed if `change` refuses or the result exceeds a limit.
     pub(super) fn update_registry(
         &mut self,
         name: &RegistryName,
@@ -47,7 +47,7 @@ impl Maps {
         Ok(())
     }
 
-    /// In the place of what the registry was.
+    /// Replaces the registry's document.
     pub(super) fn put_registry(&mut self, doc: RegistryDoc, docs: &mut Vec<Doc>) {
         docs.push(Doc::Registry(doc.clone()));
         if let Some(registry) = self.registries.get_mut(&doc.name) {

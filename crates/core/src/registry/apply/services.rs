@@ -11,8 +11,8 @@ impl Maps {
         if self.services.contains_key(&doc.name) {
             return Err(EntryRefusal::AlreadyExists);
         }
-        let few = fields::SERVICES.check_len("service accounts", self.services.len() + 1);
-        few.map_err(EntryRefusal::TooMuch)?;
+        let checked = fields::SERVICES.check_len("service accounts", self.services.len() + 1);
+        checked.map_err(EntryRefusal::TooMuch)?;
         self.put_service(doc, docs);
         Ok(())
     }
@@ -29,7 +29,7 @@ impl Maps {
         })
     }
 
-    /// Where `change` refuses, or what it makes is too much, nothing is changed.
+    /// Changes an account. Nothing is changed if `change` refuses or the result exceeds a limit.
     pub(super) fn update_service(
         &mut self,
         name: &ServiceName,

@@ -21,7 +21,7 @@ impl Maps {
             return Err(EntryRefusal::Conflict { device: num, expected, current });
         }
         let Some(TagsChange { key, change }) = tags else { return Ok(()) };
-        let Some(text) = changed(device.spec().metadata.get(&key).map(String::as_str), &change)
+        let Some(text) = changed_text(device.spec().metadata.get(&key).map(String::as_str), &change)
             .map_err(|problem| EntryRefusal::Patch(format!("{key}: {problem}")))?
         else {
             return Ok(());
@@ -33,16 +33,16 @@ impl Maps {
 }
 
 /// The text of the object after the change. Returns `None` if it has the same members as before.
-fn changed(text: Option<&str>, change: &DocumentChange) -> Result<Option<String>, String> {
+fn changed_text(text: Option<&str>, change: &DocumentChange) -> Result<Option<String>, String> {
     let is_object = |text: &&str| !text.trim().is_empty() && json::object(text.as_bytes()).is_ok();
-    let before = text.filter(is_object).unwrap_or("{}").as_bytes();
+    let current = text.filter(is_object).unwrap_or("{}").as_bytes();
     match change {
         DocumentChange::Merged(patch) => {
-            json::patched(before, patch, METADATA_BYTES).map_err(|problem| problem.to_string())
+            json::patched(current, patch, METADATA_BYTES).map_err(|problem| problem.to_string())
         }
         DocumentChange::Replaced(document) => {
             json::object(document).map_err(|problem| problem.to_string())?;
-            let is_same = json::same(&parsed(before)?, &parsed(document)?, json::Tolerance::EXACT);
+            let is_same = json::same(&parsed(current)?, &parsed(document)?, json::Tolerance::EXACT);
             Ok((!is_same).then(|| String::from_utf8_lossy(document).into_owned()))
         }
     }
@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn an_object_in_the_metadata_is_patched_and_replaced() {
-        let merged = |text, patch: &'static str| changed(text, &DocumentChange::Merged(patch.into()));
-        let replaced = |text, document: &'static str| changed(text, &DocumentChange::Replaced(document.into()));
+        let merged = |text, patch: &'static str| changed_text(text, &DocumentChange::Merged(patch.into()));
+        let replaced = |text, document: &'static str| changed_text(text, &DocumentChange::Replaced(document.into()));
         assert_eq!(merged(None, r#"{"a":{"b":1,"c":null}}"#), Ok(Some(r#"{"a":{"b":1}}"#.into())));
         assert_eq!(merged(Some(r#"{"a":{"b":1}}"#), r#"{"a":{"c":2}}"#), Ok(Some(r#"{"a":{"b":1,"c":2}}"#.into())));
         assert_eq!(merged(Some(r#"{"a":1}"#), r#"{"a":1.0,"d":null}"#), Ok(None));
