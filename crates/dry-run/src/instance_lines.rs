@@ -1,7 +1,7 @@
 //! The executions of one instance on their way into its recording. Their lines are made for several events at once, when the worker has
 //! handled those that it took together: what a line takes is then in the processor's caches, and the events do not wait for it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     call::HostCall,
@@ -18,6 +18,9 @@ use switchbox_plugin_runtime::Execution;
 const SHORT_BYTES: u64 = 8 * 1024;
 /// Bytes of executions, roughly, of which the lines are made at once.
 const TOGETHER_BYTES: u64 = 32 * 1024;
+
+/// An execution that took this long is queued at once with those before it, so that a slow plugin's are in the file soon.
+const SLOW: Duration = Duration::from_millis(1);
 
 /// The executions of an instance that is recorded. Those that are not queued for the file yet are queued when it is dropped.
 pub struct InstanceLines {
@@ -75,7 +78,8 @@ impl InstanceLines {
         calls.calls = self.empty_calls.pop().unwrap_or_default();
         self.pending.push((line, bytes));
         self.pending_bytes += bytes;
-        self.pending_bytes < TOGETHER_BYTES || self.flush()
+        let is_quick = execution.guest_time + execution.awaited < SLOW;
+        (is_quick && self.pending_bytes < TOGETHER_BYTES) || self.flush()
     }
 
     /// Queues what is recorded for the file. Returns false if an execution is left out because the writer's queue is full. Then all that

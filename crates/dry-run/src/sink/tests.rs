@@ -107,6 +107,22 @@ fn a_line_is_the_same_whether_a_worker_or_the_writer_makes_it() {
 }
 
 #[test]
+fn an_execution_that_waited_is_queued_before_its_worker_handles_the_next_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), u64::MAX);
+    let mut lines = InstanceLines::new(recording.clone(), 1);
+    for (seq, awaited) in [(1, Duration::ZERO), (2, Duration::from_secs(5)), (3, Duration::ZERO)] {
+        let execution = Execution { awaited, ..execution("{}") };
+        assert!(lines.push(&event(seq, "{}"), (None, 1), &mut calls(), &execution));
+    }
+    recording.stop();
+    let text = ended(&recording);
+    drop(lines);
+    assert!(text.contains(r#""number":1,"#) && text.contains(r#""number":2,"#), "{text}");
+    assert_eq!(recording.status().executions, 2);
+}
+
+#[test]
 fn a_full_file_ends_with_the_first_line_that_exceeds_it() {
     let folder = tempfile::tempdir().unwrap();
     let recording = begin(folder.path(), 4_096);
