@@ -24,7 +24,7 @@ use std::{
 };
 
 pub use self::item::{
-    Body, ClientProgress, Deliverable, DeliveryStage, Expected, Item, Journaled, OfferResult, OutgoingPacket,
+    Body, ClientProgress, Deliverable, DeliveryStage, Expected, Item, Journaled, Matched, OfferResult, OutgoingPacket,
     PublishReceipt, SharedMessage, StoredItem,
 };
 use self::{

@@ -104,7 +104,7 @@ mod tests {
         offline_sessions::OfflineSessions,
         subscriptions::SubscriptionTarget,
     };
-    use switchbox_delivery::{DownlinkKind, Link, Outbound};
+    use switchbox_delivery::{DownlinkKind, Link, Outbound, OutboundCommand};
     use switchbox_model::{Message, QoS, broker::Owner, limits};
     use switchbox_pubsub::SessionJournal;
     use switchbox_support::metrics::Metrics;
@@ -151,8 +151,8 @@ mod tests {
     }
 
     fn command(num: u64) -> Outbound {
-        let (id, subfolder) = (num.to_string().into(), "".into());
-        Outbound::Command { num, id, subfolder, payload: "x".into(), properties: None, again: false, expires: None }
+        let (id, subfolder, properties) = (num.to_string().into(), "".into(), Box::default());
+        OutboundCommand { num, id, subfolder, payload: "x".into(), properties, again: false, expires: None }.into()
     }
 
     #[test]
