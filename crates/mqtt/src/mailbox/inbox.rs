@@ -17,6 +17,9 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::session::Deliverable as _;
 
+/// Room for items that is made when a second one waits: a commit often has several for a client.
+const MORE_ITEMS: usize = 15;
+
 /// An item that is not in the session yet.
 #[derive(Debug)]
 pub(super) enum InboxItem {
@@ -69,6 +72,8 @@ impl Inbox {
         if waiting.items.is_empty() {
             // Mostly one item waits, and an empty inbox holds no memory.
             waiting.items.reserve_exact(1);
+        } else if waiting.items.len() == waiting.items.capacity() {
+            waiting.items.reserve(MORE_ITEMS);
         }
         waiting.items.push(item);
         self.is_filled.store(true, Ordering::Release);
