@@ -103,9 +103,11 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
                 if let Some(recorded) = recorded.as_mut() {
                     recorded.begin(runner);
                 }
-                // Pinned before it is handed on, because each move of a call's future copies all of it.
-                let call = pin!(instance.handle(Call { event: &job.event, device, attempt }));
-                let mut execution = call.instrument(span).await;
+                let mut execution = {
+                    // Pinned before it is handed on, because each move of a call's future copies all of it.
+                    let call = pin!(instance.handle(Call { event: &job.event, device, attempt }));
+                    call.instrument(span).await
+                };
                 let mut calls = recorded.as_mut().map(|recorded| recorded.record(runner, &job, &execution));
                 let judgement = outcome::add_if_plain(&mut entries, version, &job, &mut execution, &mut calls);
                 let Some(judgement) = judgement else { continue };
