@@ -7,7 +7,11 @@ use bytes::BytesMut;
 use tokio::io::Interest;
 
 use crate::{
-    connection::Connection, end::ConnectionEnd, mailbox::Close, socket::Socket, web::Closing, wire::CLOSE_TIMEOUT,
+    connection::Connection,
+    end::ConnectionEnd,
+    mailbox::Close,
+    socket::{CLOSE_TIMEOUT, Socket},
+    web::Closing,
 };
 
 /// How long accepted packets may take to become durable and be acknowledged.
