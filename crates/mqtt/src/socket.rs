@@ -37,7 +37,7 @@ const EMPTY_READS: usize = 4;
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(tls::Stream),
-    WebSocket(Box<WebSocket>),
+    Web(Box<WebSocket>),
 }
 
 pub(super) struct WebSocket {
@@ -73,7 +73,7 @@ impl Socket {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.tcp(),
-            Self::WebSocket(web) => web.stream.tcp(),
+            Self::Web(web) => web.stream.tcp(),
         }
     }
 
@@ -81,7 +81,7 @@ impl Socket {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.tcp_mut(),
-            Self::WebSocket(web) => web.stream.tcp_mut(),
+            Self::Web(web) => web.stream.tcp_mut(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Socket {
         match self {
             Self::Plain(_) => &[],
             Self::Tls(tls) => tls.peer_certificates(),
-            Self::WebSocket(web) => web.stream.peer_certificates(),
+            Self::Web(web) => web.stream.peer_certificates(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Socket {
             Ok(answer) => {
                 self.write_all(&answer).await?;
                 self.flush().await?;
-                Ok(Self::WebSocket(Box::new(WebSocket {
+                Ok(Self::Web(Box::new(WebSocket {
                     stream: self,
                     frames: Frames::default(),
                     early: head,
@@ -145,7 +145,7 @@ impl Socket {
         match self {
             Self::Plain(_) => false,
             Self::Tls(tls) => tls.is_read_ahead(),
-            Self::WebSocket(web) => web.read_end.is_some() || !web.early.is_empty() || web.stream.is_read_ahead(),
+            Self::Web(web) => web.read_end.is_some() || !web.early.is_empty() || web.stream.is_read_ahead(),
         }
     }
 
@@ -162,7 +162,7 @@ impl Socket {
                 }
             }
             Self::Tls(tls) => tls.try_read(to),
-            Self::WebSocket(web) => web.try_read(to),
+            Self::Web(web) => web.try_read(to),
         }
     }
 
@@ -170,7 +170,7 @@ impl Socket {
     pub(super) fn is_half_read(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Tls(_) => false,
-            Self::WebSocket(web) => web.read_end.is_none() && web.frames.is_half_read(),
+            Self::Web(web) => web.read_end.is_none() && web.frames.is_half_read(),
         }
     }
 
@@ -178,7 +178,7 @@ impl Socket {
         match self {
             Self::Plain(tcp) => tcp.try_write(bytes),
             Self::Tls(tls) => tls.try_write(bytes),
-            Self::WebSocket(web) => web.try_write(bytes),
+            Self::Web(web) => web.try_write(bytes),
         }
     }
 
@@ -187,7 +187,7 @@ impl Socket {
         match self {
             Self::Plain(_) => Ok(true),
             Self::Tls(tls) => tls.try_flush(),
-            Self::WebSocket(web) => web.try_flush(),
+            Self::Web(web) => web.try_flush(),
         }
     }
 
@@ -195,7 +195,7 @@ impl Socket {
         match self {
             Self::Plain(_) => true,
             Self::Tls(tls) => tls.is_flushed(),
-            Self::WebSocket(web) => web.out.is_empty() && web.ping.is_none() && web.stream.is_flushed(),
+            Self::Web(web) => web.out.is_empty() && web.ping.is_none() && web.stream.is_flushed(),
         }
     }
 
@@ -228,7 +228,7 @@ impl Socket {
 
     /// Closes without waiting for the client.
     pub(super) fn close(&mut self, closing: Closing<'_>) {
-        if let Self::WebSocket(web) = self {
+        if let Self::Web(web) = self {
             web.close(closing);
         }
         self.close_tls();
@@ -238,7 +238,7 @@ impl Socket {
         match self {
             Self::Plain(_) => {}
             Self::Tls(tls) => tls.close(),
-            Self::WebSocket(web) => web.stream.close_tls(),
+            Self::Web(web) => web.stream.close_tls(),
         }
     }
 
