@@ -226,8 +226,8 @@ fn an_operator_follows_a_command_to_its_end() {
     let (online, received) = host.connect("lamp-1");
     online.subscribe(DownlinkKind::Commands);
     let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
-    let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
-    online.acknowledged([DeliveryReport::CommandSent { num }]);
+    let Ok(Outbound::Command(sent)) = received.recv() else { panic!("no command came") };
+    online.acknowledged([DeliveryReport::CommandSent { num: sent.num }]);
     assert!(has_row(&command(&["show", "lamp-1", &now]).unwrap(), "status sent"));
 }
 

@@ -133,8 +133,8 @@ fn a_method_that_the_device_refuses_ends_with_a_code_of_its_own() {
     for (status, code) in [(200, 0), (399, 0), (404, 3), (500, 3)] {
         let called = thread::scope(|scope| {
             scope.spawn(|| {
-                let Ok(Outbound::Method { rid, .. }) = received.lock().recv() else { panic!("no call") };
-                assert!(online.answer(rid, status, "why".into()));
+                let Ok(Outbound::Method(call)) = received.lock().recv() else { panic!("no call") };
+                assert!(online.answer(call.rid, status, "why".into()));
             });
             ended(&["device", "method", "lamp-1", "dim", "50"], &host.base, host.token.as_deref()).unwrap()
         });

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::link::{Link, Outbound};
+use super::link::{Link, Outbound, OutboundCommand};
 use switchbox_core::outbox::CommandQueues;
 use switchbox_model::{DeviceNum, limits::COMMANDS_IN_FLIGHT};
 use switchbox_store::{CommandDoc, CommandPage};
@@ -235,15 +235,15 @@ fn deliver_command(state: &mut State, link: &dyn Link, command: &CommandDoc, aga
 
 /// The command as it is handed to the connection.
 pub(super) fn outbound(command: &CommandDoc, again: bool, now_ms: u64) -> Outbound {
-    Outbound::Command {
+    Outbound::from(OutboundCommand {
         num: command.num,
         id: command.id.as_str().into(),
         subfolder: command.subfolder.as_str().into(),
         payload: command.payload.clone(),
-        properties: (!command.properties.is_empty()).then(|| command.properties.as_slice().into()),
+        properties: command.properties.as_slice().into(),
         again,
         expires: command.expires_ms.map(|ms| Instant::now() + Duration::from_millis(ms.saturating_sub(now_ms))),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub use self::{
     commands::CancelError,
     fetching::{Fetched, FetchedOutcome, SettleError},
     handle::{Handle, HostHandles},
-    link::{DeliveryReport, DownlinkKind, Link, Outbound},
+    link::{DeliveryReport, DownlinkKind, Link, Outbound, OutboundCall, OutboundCommand},
     methods::CallError,
     online::Online,
     publisher::Publisher,

@@ -6,26 +6,39 @@ use bytes::Bytes;
 use switchbox_model::Property;
 use switchbox_store::ConfigVersion;
 
-/// A delivery to a device. Its connection encodes it as a packet.
+/// A delivery to a device. Its connection encodes it as a packet. It is moved from queue to queue and kept until it is acknowledged, so it is
+/// small and shares its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outbound {
     /// The device's config document. A link whose in-flight window is full keeps only the newest one waiting.
     Config(Arc<ConfigVersion>),
-    Command {
-        /// The command's number among those of its device.
-        num: u64,
-        id: Arc<str>,
-        subfolder: Arc<str>,
-        payload: Bytes,
-        /// `None` if it has none.
-        properties: Option<Arc<[Property]>>,
-        /// Whether the command was sent before, perhaps on another connection.
-        again: bool,
-        /// The command is not sent after this time. The task that ends due commands ends it.
-        expires: Option<Instant>,
-    },
-    /// `rid` is unique among the device's calls in progress. The caller waits until `expires`, so the call is not sent after that.
-    Method { rid: u64, name: Arc<str>, payload: Bytes, expires: Instant },
+    Command(Arc<OutboundCommand>),
+    Method(Arc<OutboundCall>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundCommand {
+    /// The command's number among those of its device.
+    pub num: u64,
+    pub id: Arc<str>,
+    pub subfolder: Box<str>,
+    pub payload: Bytes,
+    pub properties: Box<[Property]>,
+    /// Whether the command was sent before, perhaps on another connection.
+    pub again: bool,
+    /// The command is not sent after this time. The task that ends due commands ends it.
+    pub expires: Option<Instant>,
+}
+
+/// A method call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundCall {
+    /// Unique among the device's calls in progress.
+    pub rid: u64,
+    pub name: Box<str>,
+    pub payload: Bytes,
+    /// The caller waits until then, so the call is not sent after that.
+    pub expires: Instant,
 }
 
 impl Outbound {
@@ -33,8 +46,21 @@ impl Outbound {
     pub fn payload(&self) -> &Bytes {
         match self {
             Self::Config(config) => &config.payload,
-            Self::Command { payload, .. } | Self::Method { payload, .. } => payload,
+            Self::Command(command) => &command.payload,
+            Self::Method(call) => &call.payload,
         }
+    }
+}
+
+impl From<OutboundCommand> for Outbound {
+    fn from(command: OutboundCommand) -> Self {
+        Self::Command(Arc::new(command))
+    }
+}
+
+impl From<OutboundCall> for Outbound {
+    fn from(call: OutboundCall) -> Self {
+        Self::Method(Arc::new(call))
     }
 }
 

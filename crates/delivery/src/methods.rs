@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     handle::Handle,
-    link::{DownlinkKind, Outbound},
+    link::{DownlinkKind, OutboundCall},
     online::Online,
     online_device::OnlineDevice,
     waiting_calls::{Response, WaitingCallGuard},
@@ -117,7 +117,7 @@ impl Handle {
             traces.method_goes_out(rid);
         }
         let expires = Instant::now() + timeout;
-        if !online_device.link.deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
+        if !online_device.link.deliver(OutboundCall { rid, name: name.into(), payload, expires }.into()) {
             return Err(CallError::Busy(device_name(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {

@@ -65,14 +65,14 @@ impl Online {
     /// send it again then. Called before any subscription is resumed. Returns false if it must not be sent any more, such as a
     /// method call whose caller has already got an error.
     pub fn resumes(&self, outbound: &Outbound) -> bool {
-        let (num, id) = match outbound {
+        let command = match outbound {
             Outbound::Config(_) => return true,
-            Outbound::Command { num, id, .. } => (num, id),
-            Outbound::Method { .. } => return false,
+            Outbound::Command(command) => command,
+            Outbound::Method(_) => return false,
         };
-        let is_open = self.inner.queues.is_open(self.online_device.device.num, *num);
+        let is_open = self.inner.queues.is_open(self.online_device.device.num, command.num);
         if is_open {
-            self.online_device.commands.resume(*num, id);
+            self.online_device.commands.resume(command.num, &command.id);
         }
         is_open
     }

@@ -65,14 +65,14 @@ pub fn traceparent(tracer: &Tracer, outbound: &Outbound) -> Option<String> {
             let key = config.cause.effect_key();
             traces.traceparent(of_config(key.as_ref(), config))
         }
-        Outbound::Command { id, .. } => {
-            if !traces.may_trace_effect(id) {
+        Outbound::Command(command) => {
+            if !traces.may_trace_effect(&command.id) {
                 return None;
             }
-            let key = id.parse::<EffectKey>().ok();
-            traces.traceparent(of_command(key.as_ref(), id))
+            let key = command.id.parse::<EffectKey>().ok();
+            traces.traceparent(of_command(key.as_ref(), &command.id))
         }
-        Outbound::Method { rid, .. } => traces.method_traceparent(*rid),
+        Outbound::Method(call) => traces.method_traceparent(call.rid),
     }
 }
 

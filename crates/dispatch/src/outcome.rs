@@ -27,47 +27,74 @@ pub(super) enum NextStep {
     Approve(Box<Uncommitted>, Exceeded),
 }
 
-/// Decides what happens after one execution. `recorded_calls`: its host calls, if they are recorded or a shadow needs them.
+/// What was found out of an execution whose outcome is not decided yet.
+pub(super) struct Judgement {
+    /// When the execution ended, milliseconds since the Unix epoch.
+    time_ms: u64,
+    /// The guest's time, microseconds.
+    took_us: u32,
+    failure: Option<Failure>,
+    admission: Admission,
+    exceeded: Option<Exceeded>,
+}
+
+/// Accounts for one execution. If it has only effects that cannot be refused, adds them to the shared entry and returns `None`: that is the
+/// end of most executions, so it moves neither the job nor the execution. Otherwise [`decide`] has to follow. `recorded_calls`: its host calls,
+/// if they are recorded or a shadow needs them.
+pub(super) fn add_if_plain(
+    entries: &mut EntryBatch<'_>,
+    version: &Arc<Version>,
+    job: &Job,
+    execution: &mut Execution,
+    recorded_calls: &mut Option<RecordedCalls>,
+) -> Option<Judgement> {
+    let runner = entries.runner;
+    let now = Instant::now();
+    let time_ms = entries.account(version, job, execution, now);
+    log_limits_hit(entries, job, execution, now);
+    let rolled_back = entries.observe(version, job.event.seq, execution);
+    let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
+    let called: Vec<_> = calls.iter().map(|call| call.device).collect();
+    if !calls.is_empty() {
+        entries.add_calls(version, job, std::mem::take(calls));
+    }
+    for line in &*logs {
+        tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
+    }
+    let mut failure = judge(entries, verdict);
+    if let Some(failure) = &mut failure {
+        // The previous version gets the event.
+        failure.retry |= rolled_back;
+    }
+    let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
+    let admission = if failure.is_none() { runner.admit(version, job, effects, now) } else { Admission::Now };
+    let exceeded = if failure.is_none() { runner.exceeds(version, effects, &called) } else { None };
+    let shares_entry =
+        failure.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(job, effects);
+    if !shares_entry || !matches!(admission, Admission::Now) {
+        return Some(Judgement { time_ms, took_us, failure, admission, exceeded });
+    }
+    shadow_feed::offer_plain(runner, version, job, effects, recorded_calls.take(), took_us);
+    let outcome = Outcome::Done { effects: std::mem::take(effects) };
+    let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs: Vec::new(), outcome };
+    entries.handled_timer(job);
+    entries.add_plain(&version.journaled_as, time_ms, job.event.durable, handled);
+    None
+}
+
+/// Decides what happens after an execution that [`add_if_plain`] did not add.
 pub(super) async fn decide(
     entries: &mut EntryBatch<'_>,
     version: &Arc<Version>,
     job: Job,
     execution: Execution,
     recorded_calls: Option<RecordedCalls>,
+    judgement: Judgement,
 ) -> NextStep {
-    let runner = entries.runner;
-    let now = Instant::now();
-    let time_ms = entries.account(version, &job, &execution, now);
-    log_limits_hit(entries, &job, &execution, now);
-    let rolled_back = entries.observe(version, job.event.seq, &execution);
-    let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
-    let called: Vec<_> = calls.iter().map(|call| call.device).collect();
-    if !calls.is_empty() {
-        entries.add_calls(version, &job, calls);
-    }
-    for line in &logs {
-        tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
-    }
-    let mut failure = judge(entries, &verdict);
-    if let Some(failure) = &mut failure {
-        // The previous version gets the event.
-        failure.retry |= rolled_back;
-    }
-    let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
-    let admission = if failure.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
-    let exceeded = if failure.is_none() { runner.exceeds(version, &effects, &called) } else { None };
-    let shares_entry =
-        failure.is_none() && exceeded.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
-    if shares_entry && matches!(admission, Admission::Now) {
-        shadow_feed::offer_plain(runner, version, &job, &effects, recorded_calls, took_us);
-        let outcome = Outcome::Done { effects };
-        let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
-        entries.handled_timer(&job);
-        entries.add_plain(&version.journaled_as, time_ms, job.event.durable, handled);
-        return NextStep::Handled;
-    }
+    let Judgement { time_ms, took_us, failure, admission, exceeded } = judgement;
+    let Execution { verdict, effects, kv, logs, .. } = execution;
     let handled = Handled {
-        plugin: runner.name.clone(),
+        plugin: entries.runner.name.clone(),
         digest: version.journaled_as.clone(),
         seq: job.event.seq,
         attempt: job.attempt,

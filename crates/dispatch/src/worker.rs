@@ -1,7 +1,7 @@
 //! A worker of one plugin: takes the events of one device, gives them to its instance one after the other, and submits the
 //! outcomes to the journal. An instance that trapped is dropped.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tracing::Instrument as _;
 
@@ -103,13 +103,22 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
                 if let Some(recorded) = recorded.as_mut() {
                     recorded.begin(runner);
                 }
-                let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
-                let recorded_calls = recorded.as_mut().map(|recorded| recorded.record(runner, &job, &execution));
-                outcome::decide(&mut entries, version, job, execution, recorded_calls).await
+                let mut execution = {
+                    // Pinned before it is handed on, because each move of a call's future copies all of it.
+                    let call = pin!(instance.handle(Call { event: &job.event, device, attempt }));
+                    call.instrument(span).await
+                };
+                let mut calls = recorded.as_mut().map(|recorded| recorded.record(runner, &job, &execution));
+                let judgement = outcome::add_if_plain(&mut entries, version, &job, &mut execution, &mut calls);
+                let Some(judgement) = judgement else { continue };
+                outcome::decide(&mut entries, version, job, execution, calls, judgement).await
             }
             Err(failed) => {
                 let (version, error) = *failed;
-                outcome::decide(&mut entries, &version, job, not_started(&error), None).await
+                let mut execution = not_started(&error);
+                let judgement = outcome::add_if_plain(&mut entries, &version, &job, &mut execution, &mut None);
+                let Some(judgement) = judgement else { continue };
+                outcome::decide(&mut entries, &version, job, execution, None, judgement).await
             }
         };
         let next = match next {

@@ -20,6 +20,7 @@ use crate::{
 /// Buffers are sized for packets of this size, and at first for no more than [`MANY_PACKETS`].
 const TYPICAL_PACKET_BYTES: usize = 64;
 const MANY_PACKETS: usize = 64;
+
 /// Reads the packets of one connection after its CONNECT.
 #[derive(Debug)]
 pub struct Decoder {
@@ -39,20 +40,43 @@ impl Decoder {
         Self { bridge, ..self }
     }
 
-    pub fn decode(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Packet, Fault> {
-        match frame.first {
-            0x30..=0x3f => self.publish(frame, payloads).map(Packet::Publish),
-            0x40 => self.ack(AckKind::PubAck, frame),
-            0x50 => self.ack(AckKind::PubRec, frame),
-            0x62 => self.ack(AckKind::PubRel, frame),
-            0x70 => self.ack(AckKind::PubComp, frame),
-            0x82 | 0xa2 | 0xe0 => self.rare(frame),
-            0xc0 if frame.body.is_empty() => Ok(Packet::Ping),
-            0xc0 => Err(Fault::malformed("a PINGREQ with a body")),
-            0x10..=0x1f => Err(Fault::protocol("a second CONNECT")),
-            0xf0 => Err(Fault::protocol("AUTH without an authentication method")),
-            _ => Err(Fault::malformed("a packet that no client may send, or wrong flags")),
-        }
+    /// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
+    pub fn decode<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        packet_bytes: usize,
+        fault: &mut Option<Fault>,
+    ) -> (Vec<Packet>, &'a [u8]) {
+        let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
+        let mut payloads = Payloads::new(bytes.len());
+        let mut rest = bytes;
+        let found = loop {
+            let frame = match frame(rest, packet_bytes) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return (packets, rest),
+                Err(found) => break found,
+            };
+            let packet = match frame.first {
+                0x30..=0x3f => self.publish(frame, &mut payloads).map(Packet::Publish),
+                0x40 => self.ack(AckKind::PubAck, frame),
+                0x50 => self.ack(AckKind::PubRec, frame),
+                0x62 => self.ack(AckKind::PubRel, frame),
+                0x70 => self.ack(AckKind::PubComp, frame),
+                0x82 | 0xa2 | 0xe0 => self.rare(frame),
+                0xc0 if frame.body.is_empty() => Ok(Packet::Ping),
+                0xc0 => Err(Fault::malformed("a PINGREQ with a body")),
+                0x10..=0x1f => Err(Fault::protocol("a second CONNECT")),
+                0xf0 => Err(Fault::protocol("AUTH without an authentication method")),
+                _ => Err(Fault::malformed("a packet that no client may send, or wrong flags")),
+            };
+            match packet {
+                Ok(packet) => packets.push(packet),
+                Err(found) => break found,
+            }
+            rest = rest.get(frame.whole.len()..).unwrap_or_default();
+        };
+        *fault = Some(found);
+        (packets, &[])
     }
 
     fn publish(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Publish, Fault> {
@@ -129,35 +153,6 @@ impl Decoder {
         match self.version {
             Version::V311 => rare_v311(frame, self.bridge).and_then(without_nul),
             Version::V5 => rare_v5(frame).and_then(without_nul),
-        }
-    }
-}
-
-/// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
-pub fn decode<'a>(
-    decoder: &mut Decoder,
-    bytes: &'a [u8],
-    packet_bytes: usize,
-    fault: &mut Option<Fault>,
-) -> (Vec<Packet>, &'a [u8]) {
-    let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
-    let mut payloads = Payloads::new(bytes.len());
-    let mut rest = bytes;
-    loop {
-        let read = match frame(rest, packet_bytes) {
-            Ok(None) => return (packets, rest),
-            Ok(Some(frame)) => decoder.decode(frame, &mut payloads).map(|packet| (packet, frame.whole.len())),
-            Err(fault) => Err(fault),
-        };
-        match read {
-            Ok((packet, length)) => {
-                packets.push(packet);
-                rest = rest.get(length..).unwrap_or_default();
-            }
-            Err(found) => {
-                *fault = Some(found);
-                return (packets, &[]);
-            }
         }
     }
 }

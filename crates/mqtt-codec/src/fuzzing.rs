@@ -2,12 +2,7 @@
 
 use switchbox_model::{PayloadLimits, limits};
 
-use crate::{
-    connect,
-    decode::{Decoder, decode},
-    frame::frame,
-    packet::Version,
-};
+use crate::{connect, decode::Decoder, frame::frame, packet::Version};
 
 /// Decodes a CONNECT if there is one, and then packets, once in one piece and once in two: both must give the same.
 pub fn packets(data: &[u8], v5: bool) {
@@ -21,15 +16,15 @@ pub fn packets(data: &[u8], v5: bool) {
     };
     let most = PayloadLimits::default().packet_bytes();
     let mut fault = None;
-    let (packets, rest) = decode(&mut Decoder::new(version), data, most, &mut fault);
+    let (packets, rest) = Decoder::new(version).decode(data, most, &mut fault);
     let at = data.first().map_or(0, |first| usize::from(*first) % data.len());
     let (first, second) = data.split_at(at);
     let mut decoder = Decoder::new(version);
     let mut later = None;
-    let (mut again, left) = decode(&mut decoder, first, most, &mut later);
+    let (mut again, left) = decoder.decode(first, most, &mut later);
     if later.is_none() {
         let joined = [left, second].concat();
-        let (more, left) = decode(&mut decoder, &joined, most, &mut later);
+        let (more, left) = decoder.decode(&joined, most, &mut later);
         again.extend(more);
         assert_eq!(left.len(), rest.len());
     }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 /// Where the payloads of packets that were read together stand: small ones side by side, so that a run of events costs one
 /// allocation. Copy a payload that is kept for long: it keeps the whole shared buffer alive.
 #[derive(Default)]
-pub struct Payloads {
+pub(crate) struct Payloads {
     room: BytesMut,
     /// Bytes that may hold more payloads.
     unread: usize,
@@ -16,7 +16,7 @@ const SHARED_BYTES: usize = 4096;
 
 impl Payloads {
     /// For packets of this many bytes.
-    pub fn new(unread: usize) -> Self {
+    pub(crate) fn new(unread: usize) -> Self {
         Self { room: BytesMut::new(), unread }
     }
 

@@ -12,7 +12,7 @@ use tokio_util::codec::Decoder as _;
 use crate::{
     aliases::Aliases,
     connect,
-    decode::{Decoder, decode},
+    decode::Decoder,
     encode::{Accepted, Peer, PublishHead},
     fault::reason,
     frame::{frame, put_variable_length},
@@ -83,7 +83,7 @@ fn message() -> impl Strategy<Value = (Message, u16, Option<u32>, bool)> {
 /// All packets that these bytes are, and no more.
 fn read(version: Version, bytes: &[u8]) -> Result<Vec<Packet>, TestCaseError> {
     let mut fault = None;
-    let (packets, rest) = decode(&mut Decoder::new(version), bytes, ANY_SIZE, &mut fault);
+    let (packets, rest) = Decoder::new(version).decode(bytes, ANY_SIZE, &mut fault);
     prop_assert!(fault.is_none() && rest.is_empty(), "{fault:?}, {} bytes are left", rest.len());
     Ok(packets)
 }

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_core::registry::Device;
-use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound, OutboundCall, OutboundCommand};
 use switchbox_model::{DeviceNum, event};
 use switchbox_mqtt_session::session::{Body, Deliverable, Item};
 
@@ -23,39 +23,40 @@ impl DeviceDelivery {
 
     /// Returns true if the delivery is this method call.
     pub(crate) fn is_call(&self, call: u64) -> bool {
-        matches!(self.outbound, Outbound::Method { rid, .. } if rid == call)
+        matches!(&self.outbound, Outbound::Method(method) if method.rid == call)
     }
 
     pub(crate) fn downlink_kind(&self) -> DownlinkKind {
         match self.outbound {
             Outbound::Config(_) => DownlinkKind::Config,
-            Outbound::Command { .. } => DownlinkKind::Commands,
-            Outbound::Method { .. } => DownlinkKind::Methods,
+            Outbound::Command(_) => DownlinkKind::Commands,
+            Outbound::Method(_) => DownlinkKind::Methods,
         }
     }
 }
 
 impl Deliverable for DeviceDelivery {
     fn size(&self) -> usize {
-        let properties = match &self.outbound {
-            Outbound::Command { properties: Some(properties), .. } => event::size(properties),
-            _ => 0,
+        let content = match &self.outbound {
+            Outbound::Command(command) => event::size(&command.properties) + size_of::<OutboundCommand>(),
+            Outbound::Method(_) => size_of::<OutboundCall>(),
+            Outbound::Config(_) => 0,
         };
-        self.outbound.payload().len() + properties + size_of::<Self>()
+        self.outbound.payload().len() + content + size_of::<Self>()
     }
 
     fn expires_at(&self) -> Option<Instant> {
         match &self.outbound {
-            Outbound::Command { expires, .. } => *expires,
-            Outbound::Method { expires, .. } => Some(*expires),
+            Outbound::Command(command) => command.expires,
+            Outbound::Method(call) => Some(call.expires),
             Outbound::Config(_) => None,
         }
     }
 
     fn obsolete_at(&self) -> Option<Instant> {
-        match self.outbound {
-            Outbound::Method { expires, .. } => Some(expires),
-            Outbound::Config(_) | Outbound::Command { .. } => None,
+        match &self.outbound {
+            Outbound::Method(call) => Some(call.expires),
+            Outbound::Config(_) | Outbound::Command(_) => None,
         }
     }
 
@@ -90,10 +91,16 @@ impl DeliveryReports {
         let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
         let report = match outbound {
             Outbound::Config(config) if is_accepted => DeliveryReport::ConfigAcknowledged { version: config.version },
-            Outbound::Command { num, id, .. } if is_accepted => DeliveryReport::CommandAcknowledged { num, id },
-            Outbound::Command { num, id, .. } => DeliveryReport::CommandRefused { num, id },
+            Outbound::Command(command) => {
+                let (num, id) = (command.num, command.id.clone());
+                if is_accepted {
+                    DeliveryReport::CommandAcknowledged { num, id }
+                } else {
+                    DeliveryReport::CommandRefused { num, id }
+                }
+            }
             Outbound::Config(config) => DeliveryReport::ConfigRefused { version: config.version },
-            Outbound::Method { .. } => return,
+            Outbound::Method(_) => return,
         };
         self.push(device, report);
     }
@@ -104,10 +111,10 @@ impl DeliveryReports {
         match (outbound, device) {
             (Outbound::Config(_), None) => self.config_sent = true,
             (Outbound::Config(_), Some(_)) => self.push(device.clone(), DeliveryReport::ConfigSent),
-            (Outbound::Command { num, .. }, _) if !is_retransmission => {
-                self.push(device.clone(), DeliveryReport::CommandSent { num: *num });
+            (Outbound::Command(command), _) if !is_retransmission => {
+                self.push(device.clone(), DeliveryReport::CommandSent { num: command.num });
             }
-            (Outbound::Command { .. } | Outbound::Method { .. }, _) => {}
+            (Outbound::Command(_) | Outbound::Method(_), _) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use switchbox_azure::twin;
 use switchbox_core::registry::Device;
-use switchbox_delivery::{Outbound, traceparent};
+use switchbox_delivery::{Outbound, OutboundCall, traceparent};
 use switchbox_model::QoS;
 use switchbox_mqtt_codec::{
     encode::{Peer, PublishHead, put_command_properties, put_request, put_user_property},
@@ -40,7 +40,8 @@ pub(super) fn publish(
 ) -> bool {
     let head = PublishHead { qos: item.qos, retain: false, dup, id };
     match &item.body {
-        Body::Message { message, retain, ids, .. } => {
+        Body::Message { message, retain, matched } => {
+            let ids = matched.as_ref().map_or(&[][..], |matched| &matched.ids);
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, out)
         }
         Body::Device(DeviceDelivery { device, outbound }) => {
@@ -78,18 +79,19 @@ fn delivery(
     traces: &Tracer,
     out: &mut BytesMut,
 ) -> bool {
-    let is_retransmission = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
+    let is_sent_again = matches!(outbound, Outbound::Command(command) if command.again);
+    let is_retransmission = is_sent_again && head.qos != QoS::AtMostOnce;
     let mut properties = BytesMut::new();
     let payload = match outbound {
         Outbound::Config(_) => payload,
-        Outbound::Command { properties: user_properties, .. } => {
-            let user_properties = user_properties
-                .as_deref()
-                .filter(|_| peer.version == Version::V5 && !dialect.rules().properties_in_topic);
-            put_command_properties(user_properties.unwrap_or_default(), &mut properties);
+        Outbound::Command(command) => {
+            if peer.version == Version::V5 && !dialect.rules().properties_in_topic {
+                put_command_properties(&command.properties, &mut properties);
+            }
             payload
         }
-        Outbound::Method { name, rid, .. } => {
+        Outbound::Method(call) => {
+            let OutboundCall { name, rid, .. } = &**call;
             let response_topic =
                 dialect.response_topic(&device.name.id, name, *rid).filter(|_| peer.version == Version::V5);
             if let Some(response_topic) = response_topic {

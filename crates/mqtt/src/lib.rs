@@ -34,7 +34,6 @@ mod tests;
 mod wake_signal;
 mod web;
 mod will;
-mod wire;
 
 pub use self::{
     host_parts::HostParts,

@@ -8,11 +8,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{
-    socket::Socket,
-    web::{Origins, WebSocket},
-    wire::Wire,
-};
+use super::{socket::Socket, web::Origins};
 use switchbox_model::limits;
 use switchbox_support::{
     log_limit::SiteLimit,
@@ -93,13 +89,13 @@ impl ListenerOptions {
 
     /// Does the handshakes before MQTT. The caller limits their time.
     pub(super) async fn open(&self, tcp: TcpStream, metrics: &Metrics) -> io::Result<Socket> {
-        let wire = match &self.tls {
-            None => Wire::Plain(tcp),
-            Some(tls) => Wire::Tls(tls.accept(tcp, self.web.is_some()).await?),
+        let socket = match &self.tls {
+            None => Socket::Plain(tcp),
+            Some(tls) => Socket::Tls(tls.accept(tcp, self.web.is_some()).await?),
         };
         match self.web {
-            None => Ok(Socket::Direct(wire)),
-            Some(origins) => Ok(Socket::WebSocket(Box::new(WebSocket::accept(wire, origins, metrics).await?))),
+            None => Ok(socket),
+            Some(origins) => socket.upgrade(origins, metrics).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use super::{
     Error,
@@ -187,16 +187,9 @@ impl AppendQueue {
         Some((first_seq, queue.push(Item::Entry(queued))))
     }
 
-    /// Queues items in this order.
+    /// Queues items in this order. If little is queued, nothing of it is for the writer's thread, and the writer is idle, this thread writes
+    /// and applies it: the entries then do not wait for two changes of threads. The caller holds no lock.
     pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
-        if self.push_urgent(items).is_some() {
-            self.filled.notify_one();
-        }
-    }
-
-    /// As [`AppendQueue::push`], without waking the writer. Returns whether this thread may write what is queued; none if the store is
-    /// closed.
-    fn push_urgent(&self, items: impl IntoIterator<Item = Item>) -> Option<bool> {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
@@ -205,17 +198,21 @@ impl AppendQueue {
                     queued.on_commit.run(Err(Error::Closed));
                 }
             }
-            return None;
+            return;
         }
         for item in items {
             queue.push(item);
         }
         queue.urgent = true;
-        Some(!queue.for_thread && queue.items.len() <= WRITTEN_HERE)
+        let may_write = !queue.for_thread && queue.items.len() <= WRITTEN_HERE;
+        drop(queue);
+        let is_written = may_write && self.idle_writer.get().is_some_and(|writer| writer.write_here());
+        if !is_written {
+            self.filled.notify_one();
+        }
     }
 
-    /// Queues entries in this order. `sync`: their commit waits for the disk. Otherwise, if little is queued and the writer is idle, this
-    /// thread writes and applies it: the entries then do not wait for two changes of threads. The caller holds no lock.
+    /// Queues entries in this order. `sync`: their commit waits for the disk, so this thread does not write them. The caller holds no lock.
     pub fn submit(
         &self,
         entries: impl IntoIterator<Item = (Entry, OnCommit)>,
@@ -223,14 +220,9 @@ impl AppendQueue {
         permit: Option<QueuePermit>,
     ) {
         let mut permit = permit;
-        let queued = |(entry, on_commit): (Entry, OnCommit)| {
+        self.push(entries.into_iter().map(|(entry, on_commit)| {
             Item::Entry(QueuedEntry { first: None, entry, sync, on_commit, permit: permit.take() })
-        };
-        let here = self.push_urgent(entries.into_iter().map(queued));
-        let written = here == Some(true) && self.idle_writer.get().is_some_and(|writer| writer.write_here());
-        if here.is_some() && !written {
-            self.filled.notify_one();
-        }
+        }));
     }
 
     /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
@@ -242,12 +234,17 @@ impl AppendQueue {
         }
         let on_commit = OnCommit::Nothing;
         queue.push(Item::Entry(QueuedEntry { first: None, entry, sync: false, on_commit, permit: None }));
-        self.wake_if_needed(queue);
+        // A writer that is not asleep looks into the queue by itself, or is woken for an item that a caller waits for.
+        let is_asleep = queue.asleep;
+        drop(queue);
+        if is_asleep {
+            self.filled.notify_one();
+        }
     }
 
-    /// Wakes the writer after [`AppendQueue::append`], which returned `first`: the events have been offered to the plugins. `expected`:
-    /// how many plugins are handling them just now; the writer may wait a fraction of a commit for them, so that events and their effects
-    /// share one.
+    /// Wakes the writer after [`AppendQueue::append`], which returned `first`, if a caller waits for an item or the writer sleeps: the events
+    /// have been offered to the plugins. `expected`: how many plugins are handling them just now; the writer may wait a fraction of a commit
+    /// for them, so that events and their effects share one.
     pub fn wake(&self, first: Seq, expected: usize) {
         self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
         let mut queue = self.queue.lock();
@@ -255,7 +252,11 @@ impl AppendQueue {
         if let Some(index) = queue.offering.iter().position(|seq| *seq == first.0) {
             queue.offering.swap_remove(index);
         }
-        self.wake_if_needed(queue);
+        let is_needed = queue.urgent || queue.asleep;
+        drop(queue);
+        if is_needed {
+            self.filled.notify_one();
+        }
     }
 
     /// All events before this number have been offered to the plugins. Waits for no thread that offers some. If a thread panics while
@@ -264,15 +265,6 @@ impl AppendQueue {
     pub fn offered(&self) -> Seq {
         let queue = self.queue.lock();
         Seq(queue.offering.iter().copied().min().unwrap_or(queue.next_seq))
-    }
-
-    /// Wakes the writer if a caller waits for an item, or if it would sleep until it is woken. Otherwise it looks into the queue by itself.
-    fn wake_if_needed(&self, queue: MutexGuard<'_, Queue>) {
-        let needed = queue.urgent || queue.asleep;
-        drop(queue);
-        if needed {
-            self.filled.notify_one();
-        }
     }
 
     /// This many of the expected entries have arrived.

@@ -68,8 +68,8 @@ fn a_command_says_more_beside_its_payload() {
     assert_eq!(shown["properties"], request["properties"]);
     assert_eq!(shown["systemProperties"], request["systemProperties"]);
     let (_online, received) = subscribed(&host);
-    let Ok(Outbound::Command { properties: Some(all), .. }) = received.recv() else { panic!("no command came") };
-    assert_eq!(*all, [("$content-type".into(), "text/plain".into()), ("tone".into(), "high".into())]);
+    let Ok(Outbound::Command(command)) = received.recv() else { panic!("no command came") };
+    assert_eq!(*command.properties, [("$content-type".into(), "text/plain".into()), ("tone".into(), "high".into())]);
     let property = |value: &str| json!({"name": "a", "value": value});
     for wrong in [vec![property("x"); 101], vec![property(&"x".repeat(16 * 1_024))], vec![property("\0")]] {
         let mut request = body("x", Some("60s"));
@@ -95,9 +95,12 @@ struct Got {
 
 fn got(received: &Receiver<Outbound>) -> Got {
     match received.recv_timeout(std::time::Duration::from_secs(60)).expect("no command came") {
-        Outbound::Command { num, id, payload, again, .. } => {
-            Got { num, id: id.as_ref().into(), text: String::from_utf8(payload.to_vec()).unwrap(), again }
-        }
+        Outbound::Command(command) => Got {
+            num: command.num,
+            id: command.id.as_ref().into(),
+            text: String::from_utf8(command.payload.to_vec()).unwrap(),
+            again: command.again,
+        },
         other => panic!("{other:?} came"),
     }
 }
@@ -270,8 +273,8 @@ fn a_kept_session_sends_again_by_itself_and_delivery_does_not() {
     online.subscribe(DownlinkKind::Commands);
     let third = send(&host, "third", Some("60s"));
     assert_eq!(got(&received).id, third, "the first is the session's");
-    let Outbound::Command { num, id, .. } = &held[0] else { panic!() };
-    online.acknowledged([DeliveryReport::CommandAcknowledged { num: *num, id: id.clone() }]);
+    let Outbound::Command(command) = &held[0] else { panic!() };
+    online.acknowledged([DeliveryReport::CommandAcknowledged { num: command.num, id: command.id.clone() }]);
     assert_eq!(status(&host, &first), "acknowledged");
 }
 

@@ -103,9 +103,9 @@ fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
     let (answer, _received) = std::thread::scope(|scope| {
         let online = &online;
         let answering = scope.spawn(move || {
-            let Ok(Outbound::Method { rid, name, payload, .. }) = received.recv() else { panic!("no call came") };
-            assert_eq!((&*name, payload.as_ref()), ("blink", &b"3"[..]));
-            assert!(online.answer(rid, 207, "done".into()));
+            let Ok(Outbound::Method(call)) = received.recv() else { panic!("no call came") };
+            assert_eq!((&*call.name, call.payload.as_ref()), ("blink", &b"3"[..]));
+            assert!(online.answer(call.rid, 207, "done".into()));
             received
         });
         let answer = host.ok("POST", &call, Some(&body));

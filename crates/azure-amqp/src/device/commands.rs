@@ -17,7 +17,7 @@ use crate::{
     outgoing_link::OutgoingLink,
 };
 use switchbox_core::registry::Device;
-use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound, OutboundCommand};
 use switchbox_model::event::about;
 use switchbox_support::clock;
 
@@ -52,7 +52,8 @@ async fn run(connection: &DeviceConnection, link: &mut OutgoingLink, settled: bo
             waiting = mailbox.next_command() => waiting,
         };
         let Some(message) = message(connection.device(), &waiting) else { continue };
-        let Outbound::Command { num, .. } = waiting.command else { continue };
+        let Outbound::Command(command) = &waiting.command else { continue };
+        let num = command.num;
         unsettled.push(waiting);
         let sendable = Sendable::builder().message(message).settled(Some(settled)).build();
         // Without credit this waits, and what was sent before is settled meanwhile.
@@ -79,7 +80,7 @@ async fn run(connection: &DeviceConnection, link: &mut OutgoingLink, settled: bo
 }
 
 fn is(waiting: &WaitingCommand, number: u64) -> bool {
-    matches!(waiting.command, Outbound::Command { num, .. } if num == number)
+    matches!(&waiting.command, Outbound::Command(command) if command.num == number)
 }
 
 /// The device has settled a command.
@@ -95,7 +96,8 @@ fn settle_command(
         return;
     };
     let waiting = unsettled.swap_remove(at);
-    let Outbound::Command { id, .. } = &waiting.command else { return };
+    let Outbound::Command(command) = &waiting.command else { return };
+    let id = &command.id;
     match outcome {
         Outcome::Accepted(_) => {
             let report = DeliveryReport::CommandAcknowledged { num, id: id.clone() };
@@ -116,11 +118,8 @@ fn settle_command(
 
 /// The message for the device. Returns `None` if it is not a command.
 fn message(device: &Device, waiting: &WaitingCommand) -> Option<Message<Data>> {
-    let Outbound::Command { num, id, subfolder, payload, properties: user_properties, expires, .. } = &waiting.command
-    else {
-        return None;
-    };
-    let user_properties = user_properties.as_deref().unwrap_or_default();
+    let Outbound::Command(command) = &waiting.command else { return None };
+    let OutboundCommand { num, id, subfolder, payload, properties: user_properties, expires, .. } = &**command;
     let own_id = (!user_properties.iter().any(|(name, _)| name == about::MESSAGE_ID))
         .then(|| (about::MESSAGE_ID.into(), id.to_string()));
     let subfolder = (!subfolder.is_empty()).then(|| ("subfolder".to_owned(), subfolder.to_string()));

@@ -14,7 +14,7 @@ use fe2o3_amqp_types::messaging::MessageId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use switchbox_delivery::{Link, Outbound};
+use switchbox_delivery::{Link, Outbound, OutboundCall, OutboundCommand};
 use switchbox_model::{
     event,
     limits::{METHODS_IN_FLIGHT, SESSION_QUEUE, SESSION_QUEUE_BYTES, names},
@@ -221,7 +221,7 @@ impl Mailbox {
     fn push(&self, item: Outbound) -> bool {
         let mut queues = self.queues.lock();
         let now = Instant::now();
-        let is_call = matches!(item, Outbound::Method { .. });
+        let is_call = matches!(item, Outbound::Method(_));
         if is_call && queues.calls.front().is_some_and(|oldest| is_over(oldest, now)) {
             queues.calls.retain(|call| !is_over(call, now));
             queues.bytes =
@@ -285,25 +285,26 @@ impl Link for Mailbox {
 }
 
 fn size(item: &Outbound) -> usize {
-    let properties = match item {
-        Outbound::Command { properties, .. } => properties.as_deref().map_or(0, event::size),
-        Outbound::Config(_) | Outbound::Method { .. } => 0,
+    let content = match item {
+        Outbound::Command(command) => event::size(&command.properties) + size_of::<OutboundCommand>(),
+        Outbound::Method(_) => size_of::<OutboundCall>(),
+        Outbound::Config(_) => 0,
     };
-    item.payload().len() + properties + size_of::<Outbound>()
+    item.payload().len() + content + size_of::<Outbound>()
 }
 
 fn is_over(item: &Outbound, now: Instant) -> bool {
     match item {
-        Outbound::Command { expires, .. } => expires.is_some_and(|at| at <= now),
-        Outbound::Method { expires, .. } => *expires <= now,
+        Outbound::Command(command) => command.expires.is_some_and(|at| at <= now),
+        Outbound::Method(call) => call.expires <= now,
         Outbound::Config(_) => false,
     }
 }
 
 fn number(item: &Outbound) -> u64 {
     match item {
-        Outbound::Command { num, .. } => *num,
-        Outbound::Config(_) | Outbound::Method { .. } => 0,
+        Outbound::Command(command) => command.num,
+        Outbound::Config(_) | Outbound::Method(_) => 0,
     }
 }
 
@@ -320,15 +321,8 @@ mod tests {
 
     fn command(num: u64, bytes: usize, expires: Option<Instant>) -> Outbound {
         let payload = vec![0; bytes].into();
-        Outbound::Command {
-            num,
-            id: "c".into(),
-            subfolder: "".into(),
-            payload,
-            properties: None,
-            again: false,
-            expires,
-        }
+        let (id, subfolder, properties) = ("c".into(), "".into(), Box::default());
+        OutboundCommand { num, id, subfolder, payload, properties, again: false, expires }.into()
     }
 
     fn config(version: u64, bytes: usize) -> Outbound {
@@ -338,7 +332,7 @@ mod tests {
     }
 
     fn call(rid: u64, expires: Instant) -> Outbound {
-        Outbound::Method { rid, name: "dim".into(), payload: Bytes::new(), expires }
+        OutboundCall { rid, name: "dim".into(), payload: Bytes::new(), expires }.into()
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use fe2o3_amqp_types::{
 
 use super::connection::DeviceConnection;
 use crate::{context::Context, error::error, incoming, message::may_settle, outgoing_link::OutgoingLink};
-use switchbox_delivery::{DownlinkKind, Outbound};
+use switchbox_delivery::{DownlinkKind, Outbound, OutboundCall};
 
 const METHOD_NAME: &str = "IoThub-methodname";
 const STATUS: &str = "IoThub-status";
@@ -44,7 +44,8 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
 }
 
 fn message(call: &Outbound) -> Option<Message<Data>> {
-    let Outbound::Method { rid, name, payload, .. } = call else { return None };
+    let Outbound::Method(call) = call else { return None };
+    let OutboundCall { rid, name, payload, .. } = &**call;
     let mut named = OrderedMap::new();
     named.insert(METHOD_NAME.to_owned(), SimpleValue::String(name.to_string()));
     let payload = if payload.is_empty() { NO_ARGUMENTS } else { payload };

@@ -25,10 +25,10 @@ impl Connection {
 
 impl Link for Connection {
     fn queue(&self, item: Outbound) -> bool {
-        let Outbound::Command { num, again, .. } = item else { panic!("{item:?}") };
+        let Outbound::Command(command) = item else { panic!("{item:?}") };
         let room = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1)).is_ok();
         if room {
-            self.got.lock().push((num, again));
+            self.got.lock().push((command.num, command.again));
         }
         room
     }

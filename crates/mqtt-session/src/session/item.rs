@@ -12,13 +12,36 @@ pub enum Body<D> {
         message: Arc<Message>,
         /// The RETAIN flag that it is sent with.
         retain: bool,
-        /// Subscription identifiers.
-        ids: Vec<u32>,
-        /// The filter of the shared subscription that matched it.
-        shared: Option<Arc<str>>,
+        /// `None` if the subscription has no identifier and is not shared, as most: items are moved and cloned, and are small without it.
+        matched: Option<Arc<Matched>>,
     },
     /// A delivery to a device.
     Device(D),
+}
+
+/// The subscription that matched a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matched {
+    /// Subscription identifiers.
+    pub ids: Vec<u32>,
+    /// The filter of the shared subscription.
+    pub shared: Option<Arc<str>>,
+}
+
+impl<D> Body<D> {
+    /// A message without RETAIN, by a subscription without an identifier that is not shared.
+    #[must_use]
+    pub fn message(message: Arc<Message>) -> Self {
+        Self::Message { message, retain: false, matched: None }
+    }
+
+    /// A message that a subscription matched, with the subscription's identifiers, and its filter if it is shared.
+    #[must_use]
+    pub fn matched(message: Arc<Message>, retain: bool, ids: Vec<u32>, shared: Option<Arc<str>>) -> Self {
+        let is_plain = ids.is_empty() && shared.is_none();
+        let matched = (!is_plain).then(|| Arc::new(Matched { ids, shared }));
+        Self::Message { message, retain, matched }
+    }
 }
 
 /// A message on its way to the client.
@@ -120,7 +143,9 @@ impl<D: Deliverable> Item<D> {
     pub(super) fn shared(self) -> Option<SharedMessage> {
         let num = self.journaled.map(|journaled| journaled.num);
         match self.body {
-            Body::Message { message, shared: Some(filter), .. } => Some(SharedMessage { num, filter, message }),
+            Body::Message { message, matched: Some(matched), .. } => {
+                Some(SharedMessage { num, filter: matched.shared.clone()?, message })
+            }
             _ => None,
         }
     }

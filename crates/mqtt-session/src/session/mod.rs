@@ -4,7 +4,6 @@
 //! `D` is a delivery to a device. It is sent like a message, but it is not queued for an offline client, because the outbox keeps it. Only
 //! deliveries that were sent already are retransmitted, as MQTT demands.
 
-mod acks;
 mod expiry;
 mod in_flight;
 mod inbound;
@@ -24,11 +23,10 @@ use std::{
 };
 
 pub use self::item::{
-    Body, ClientProgress, Deliverable, DeliveryStage, Expected, Item, Journaled, OfferResult, OutgoingPacket,
+    Body, ClientProgress, Deliverable, DeliveryStage, Expected, Item, Journaled, Matched, OfferResult, OutgoingPacket,
     PublishReceipt, SharedMessage, StoredItem,
 };
 use self::{
-    acks::Acks,
     in_flight::{InFlight, Released, SendState, Suspended},
     item::Qos2State,
 };
@@ -62,7 +60,13 @@ pub struct Session<D> {
     last_id: u16,
     /// The QoS 2 messages from the client, by their packet identifiers.
     received: HashMap<u16, Qos2State>,
-    acks: Acks,
+    /// The host's acknowledgements in the order of the client's packets, each with the position up to which the journal must be committed
+    /// before it is sent. One that is not committed yet delays those after it.
+    acks: VecDeque<(QueuePosition, Ack)>,
+    /// How many of them end an exchange, and so make room in the client's receive maximum.
+    closing_acks: usize,
+    /// The journal is committed up to this position.
+    committed: QueuePosition,
     /// QoS 2 messages of an earlier connection that were not committed when it ended, with their positions.
     uncommitted: VecDeque<(QueuePosition, u16)>,
     /// Packet identifiers of journaled messages, from their reservation until the client has acknowledged them.
@@ -96,7 +100,9 @@ impl<D: Clone + Deliverable> Session<D> {
             receive_maximum: u16::MAX,
             last_id: 0,
             received: HashMap::new(),
-            acks: Acks::default(),
+            acks: VecDeque::new(),
+            closing_acks: 0,
+            committed: QueuePosition::default(),
             uncommitted: VecDeque::new(),
             ids: HashSet::new(),
             reserved: 0,
@@ -210,8 +216,8 @@ impl<D: Clone + Deliverable> Session<D> {
 
     /// The next packet to send. `None` if nothing can be sent until something is queued or acknowledged.
     pub fn next(&mut self, now: Instant) -> Option<OutgoingPacket<D>> {
-        if let Some(ack) = self.acks.pop() {
-            return Some(OutgoingPacket::Ack(ack));
+        if let Some(ack) = self.next_ack() {
+            return Some(ack);
         }
         self.drop_expired_in_doubt(now);
         if self.resent < self.in_flight.len().min(self.window.into()) {
@@ -325,7 +331,7 @@ impl<D: Clone + Deliverable> Session<D> {
         let entry = self.in_flight.iter_mut().find(|entry| entry.id == id);
         let Some(entry) = entry else {
             // 0x92: packet identifier not found.
-            self.acks.push(Ack { reason: 0x92, ..Ack::new(AckKind::PubRel, id) });
+            self.ack(Ack { reason: 0x92, ..Ack::new(AckKind::PubRel, id) });
             return None;
         };
         if entry.item.as_ref().is_some_and(|item| item.qos != QoS::ExactlyOnce) {
@@ -334,10 +340,11 @@ impl<D: Clone + Deliverable> Session<D> {
         let is_repeated = entry.state == SendState::Released;
         entry.state = SendState::Released;
         let item = entry.item.take();
-        match entry.journaled {
+        let journaled = entry.journaled;
+        match journaled {
             // PUBREL waits until this is durable: otherwise the client could get the message a second time after a crash.
             Some(num) if !is_repeated => self.progress.pubrec_received.push(Journaled { num, id }),
-            _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
+            _ => self.ack(Ack::new(AckKind::PubRel, id)),
         }
         item
     }

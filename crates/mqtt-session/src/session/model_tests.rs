@@ -180,7 +180,7 @@ fn item(num: u64, qos: QoS, bytes: usize) -> Item<u64> {
     let mut payload = num.to_be_bytes().to_vec();
     payload.resize(8 + bytes, 0);
     let message = Arc::new(Message { qos, ..Message::new("t", payload) });
-    Item { qos, body: Body::Message { message, retain: false, ids: vec![], shared: None }, journaled: None }
+    Item { qos, body: Body::message(message), journaled: None }
 }
 
 fn num(item: &Item<u64>) -> u64 {

@@ -66,7 +66,7 @@ mod tests {
 
     fn stored_item(num: u64, qos: QoS, stage: DeliveryStage, expires: Option<Instant>) -> StoredItem<u64> {
         let message = Arc::new(Message { expires, ..Message::new("t", "x") });
-        let body = Body::Message { message, retain: false, ids: vec![], shared: None };
+        let body = Body::message(message);
         let journaled = Some(Journaled { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
         StoredItem { item: Item { qos, body, journaled }, stage }
     }

@@ -27,11 +27,7 @@ impl Deliverable for u64 {
 }
 
 pub(super) fn item(qos: QoS, text: &'static str) -> Item<u64> {
-    Item {
-        qos,
-        body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![], shared: None },
-        journaled: None,
-    }
+    Item { qos, body: Body::message(Arc::new(Message::new("t", text))), journaled: None }
 }
 
 pub(super) fn delivery(version: u64) -> Item<u64> {
@@ -153,12 +149,7 @@ fn what_another_member_may_have_is_given_back_at_the_end() {
     session.connect(2);
     let shared = |qos, text| Item {
         qos,
-        body: Body::Message {
-            message: Arc::new(Message::new("t", text)),
-            retain: false,
-            ids: vec![],
-            shared: Some("s".into()),
-        },
+        body: Body::matched(Arc::new(Message::new("t", text)), false, vec![], Some("s".into())),
         journaled: None,
     };
     session.offer(shared(QoS::AtLeastOnce, "sent once or twice"));
@@ -210,11 +201,7 @@ fn a_full_queue_says_so() {
     assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), OfferResult::Full);
     let mut session = S::new();
     let big = Arc::new(Message::new("t", vec![0; limits::SESSION_QUEUE_BYTES]));
-    let big = Item {
-        qos: QoS::AtMostOnce,
-        body: Body::Message { message: big, retain: false, ids: vec![], shared: None },
-        journaled: None,
-    };
+    let big = Item { qos: QoS::AtMostOnce, body: Body::message(big), journaled: None };
     assert_eq!(session.offer(big), OfferResult::Full);
 }
 
@@ -222,11 +209,7 @@ fn a_full_queue_says_so() {
 fn what_expired_is_not_sent() {
     let mut session = S::new();
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
-    session.offer(Item {
-        qos: QoS::AtLeastOnce,
-        body: Body::Message { message, retain: false, ids: vec![], shared: None },
-        journaled: None,
-    });
+    session.offer(Item { qos: QoS::AtLeastOnce, body: Body::message(message), journaled: None });
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p1"]);
 }
@@ -353,7 +336,7 @@ fn a_recorded_span_has_its_id_before_it_ends_and_records_its_end() {
     assert_eq!(session.take_progress().finished, [MessageNum(2)]);
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
     let id = session.reserve(&message).unwrap();
-    let body = Body::Message { message, retain: false, ids: vec![], shared: None };
+    let body = Body::message(message);
     session.offer_journaled(Item {
         qos: QoS::AtLeastOnce,
         body,
@@ -385,11 +368,7 @@ fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_a
     session.connect(1);
     let of = |topic: &str, shared: Option<&str>| {
         let (message, shared) = (Arc::new(Message::new(topic, "x")), shared.map(Into::into));
-        Item {
-            qos: QoS::AtLeastOnce,
-            body: Body::Message { message, retain: false, ids: vec![], shared },
-            journaled: None,
-        }
+        Item { qos: QoS::AtLeastOnce, body: Body::matched(message, false, vec![], shared), journaled: None }
     };
     for item in [of("secret", None), of("secret", Some("$share/g/secret")), of("news", None)] {
         session.offer(item);

@@ -7,7 +7,11 @@ use bytes::BytesMut;
 use tokio::io::Interest;
 
 use crate::{
-    connection::Connection, end::ConnectionEnd, mailbox::Close, socket::Socket, web::Closing, wire::CLOSE_TIMEOUT,
+    connection::Connection,
+    end::ConnectionEnd,
+    mailbox::Close,
+    socket::{CLOSE_TIMEOUT, Socket},
+    web::Closing,
 };
 
 /// How long accepted packets may take to become durable and be acknowledged.
@@ -44,7 +48,7 @@ impl Connection {
         presence.end = Some(end);
         // Dropping the presence disconnects the device and permits its next connection.
         drop(presence);
-        if matches!(stream, Socket::WebSocket(_)) && !is_lost {
+        if matches!(stream, Socket::Web(_)) && !is_lost {
             // Closing the socket before the client's close frame arrives could discard the host's close frame.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.wait_for_close()).await;
         }

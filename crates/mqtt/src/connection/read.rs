@@ -5,7 +5,7 @@ use std::{cell::RefCell, io};
 use bytes::{Buf as _, BytesMut};
 
 use crate::{connection::Connection, end::ConnectionEnd};
-use switchbox_mqtt_codec::{decode::decode, packet::Packet};
+use switchbox_mqtt_codec::packet::Packet;
 use switchbox_support::clock;
 
 /// Bytes read at once.
@@ -36,7 +36,7 @@ impl Connection {
             self.presence.shared.metrics.bytes_in.inc_by(length as u64);
             let bytes = scratch.get(..length).unwrap_or_default();
             let packets = if self.partial.is_empty() {
-                let (packets, rest) = decode(&mut self.decoder, bytes, packet_bytes, &mut self.fault);
+                let (packets, rest) = self.decoder.decode(bytes, packet_bytes, &mut self.fault);
                 self.partial.extend_from_slice(rest);
                 packets
             } else {
@@ -60,7 +60,7 @@ impl Connection {
     /// Decodes the kept bytes, and keeps those of an incomplete packet.
     pub(super) fn decode_partial(&mut self) -> Vec<Packet> {
         let packet_bytes = self.presence.shared.options.payloads.packet_bytes();
-        let (packets, rest) = decode(&mut self.decoder, &self.partial, packet_bytes, &mut self.fault);
+        let (packets, rest) = self.decoder.decode(&self.partial, packet_bytes, &mut self.fault);
         let decoded_bytes = self.partial.len() - rest.len();
         self.partial.advance(decoded_bytes);
         if self.partial.is_empty() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::operation::{Publish, Subscribe, TopicRefusal};
 use switchbox_azure::{properties, url_encoding};
-use switchbox_delivery::{DownlinkKind, Outbound};
+use switchbox_delivery::{DownlinkKind, Outbound, OutboundCommand};
 use switchbox_model::{DeviceId, Property, event::about};
 
 const METHODS: &str = "$iothub/methods/";
@@ -115,11 +115,11 @@ pub(super) fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, st
         Outbound::Config(config) => {
             [TWIN.into(), "PATCH/properties/desired/?$version=".into(), config.version.to_string().into(), "".into()]
         }
-        Outbound::Method { rid, name, .. } => {
-            [METHODS.into(), "POST/".into(), (&**name).into(), format!("/?$rid={rid}").into()]
+        Outbound::Method(call) => {
+            [METHODS.into(), "POST/".into(), (&*call.name).into(), format!("/?$rid={}", call.rid).into()]
         }
-        Outbound::Command { id, subfolder, properties, .. } => {
-            let properties = properties.as_deref().unwrap_or_default();
+        Outbound::Command(command) => {
+            let OutboundCommand { id, subfolder, properties, .. } = &**command;
             let own_id = properties.iter().any(|(name, _)| name == about::MESSAGE_ID);
             let to = format!("/devices/{device}/messages/devicebound");
             let subfolder = (!subfolder.is_empty()).then_some(("subfolder", &**subfolder));
@@ -148,6 +148,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use switchbox_delivery::OutboundCall;
     use switchbox_testing::config_version;
 
     fn lamp() -> DeviceId {
@@ -217,24 +218,26 @@ mod tests {
 
     #[test]
     fn deliveries_have_their_topics() {
-        let method = Outbound::Method { rid: 7, name: "dim".into(), payload: Bytes::new(), expires: Instant::now() };
-        let command = |properties: Option<&[(&str, &str)]>| Outbound::Command {
-            num: 1,
-            id: "c-1".into(),
-            subfolder: "a/b".into(),
-            payload: Bytes::new(),
-            properties: properties
-                .map(|all| all.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
-            again: false,
-            expires: None,
+        let expires = Instant::now();
+        let method = OutboundCall { rid: 7, name: "dim".into(), payload: Bytes::new(), expires }.into();
+        let command = |properties: &[(&str, &str)]| {
+            Outbound::from(OutboundCommand {
+                num: 1,
+                id: "c-1".into(),
+                subfolder: "a/b".into(),
+                payload: Bytes::new(),
+                properties: properties.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+                again: false,
+                expires: None,
+            })
         };
         let bag = "%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&%24.mid=c-1&subfolder=a%2Fb";
         for (item, expect) in [
             (Outbound::Config(config_version(3, "")), "$iothub/twin/PATCH/properties/desired/?$version=3"),
             (method, "$iothub/methods/POST/dim/?$rid=7"),
-            (command(None), &format!("devices/lamp-1/messages/devicebound/{bag}")),
+            (command(&[]), &format!("devices/lamp-1/messages/devicebound/{bag}")),
             (
-                command(Some(&[("$message-id", "m"), ("$content-type", "a/b"), ("iothub-ack", "full"), ("x", "ü")])),
+                command(&[("$message-id", "m"), ("$content-type", "a/b"), ("iothub-ack", "full"), ("x", "ü")]),
                 "devices/lamp-1/messages/devicebound/%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&subfolder=a%2Fb\
                  &%24.mid=m&%24.ct=a%2Fb&iothub-ack=full&x=%C3%BC",
             ),

@@ -90,12 +90,12 @@ pub const MAX_DOWNLINK_QOS: QoS = QoS::AtLeastOnce;
 pub fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
     let [first, second, third, fourth]: [Cow<'a, str>; 4] = match item {
         Outbound::Config(_) => ["/config".into(), "".into(), "".into(), "".into()],
-        Outbound::Command { subfolder, .. } => {
-            let slash = if subfolder.is_empty() { "" } else { "/" };
-            ["/commands".into(), slash.into(), (&**subfolder).into(), "".into()]
+        Outbound::Command(command) => {
+            let slash = if command.subfolder.is_empty() { "" } else { "/" };
+            ["/commands".into(), slash.into(), (&*command.subfolder).into(), "".into()]
         }
-        Outbound::Method { rid, name, .. } => {
-            ["/methods/".into(), (&**name).into(), "/request/".into(), rid.to_string().into()]
+        Outbound::Method(call) => {
+            ["/methods/".into(), (&*call.name).into(), "/request/".into(), call.rid.to_string().into()]
         }
     };
     [ROOT.into(), device.as_str().into(), first, second, third, fourth]
@@ -118,6 +118,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use switchbox_delivery::{OutboundCall, OutboundCommand};
     use switchbox_testing::config_version;
 
     fn lamp() -> DeviceId {
@@ -213,26 +214,24 @@ mod tests {
 
     #[test]
     fn deliveries_have_their_topics() {
-        let command = |subfolder: &str| Outbound::Command {
-            num: 1,
-            id: "1".into(),
-            subfolder: subfolder.into(),
-            payload: Bytes::new(),
-            properties: None,
-            again: false,
-            expires: None,
+        let command = |subfolder: &str| {
+            Outbound::from(OutboundCommand {
+                num: 1,
+                id: "1".into(),
+                subfolder: subfolder.into(),
+                payload: Bytes::new(),
+                properties: Box::default(),
+                again: false,
+                expires: None,
+            })
         };
         for (item, expect) in [
             (Outbound::Config(config_version(1, "")), "/devices/lamp-1/config"),
             (command(""), "/devices/lamp-1/commands"),
             (command("a/b"), "/devices/lamp-1/commands/a/b"),
             (
-                Outbound::Method {
-                    rid: 7,
-                    name: "dim".into(),
-                    payload: Bytes::new(),
-                    expires: std::time::Instant::now(),
-                },
+                OutboundCall { rid: 7, name: "dim".into(), payload: Bytes::new(), expires: std::time::Instant::now() }
+                    .into(),
                 "/devices/lamp-1/methods/dim/request/7",
             ),
         ] {

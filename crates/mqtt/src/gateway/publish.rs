@@ -219,7 +219,7 @@ impl Connection {
         let error = GatewayError { error_type: *kind, device_id, description, mqtt_message_info: info };
         let topic = gateway_errors::topic(&gateway.name.id);
         let message = Arc::new(Message::new(&topic, error.json()));
-        let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
+        let body = Body::message(message);
         let item = Item { qos: QoS::AtMostOnce, body, journaled: None };
         if self.presence.mailbox.offer(&mut state, item) == OfferResult::Full {
             self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);

@@ -17,6 +17,9 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::session::Deliverable as _;
 
+/// Room for items that is made when a second one waits: a commit often has several for a client.
+const MORE_ITEMS: usize = 15;
+
 /// An item that is not in the session yet.
 #[derive(Debug)]
 pub(super) enum InboxItem {
@@ -69,6 +72,8 @@ impl Inbox {
         if waiting.items.is_empty() {
             // Mostly one item waits, and an empty inbox holds no memory.
             waiting.items.reserve_exact(1);
+        } else if waiting.items.len() == waiting.items.capacity() {
+            waiting.items.reserve(MORE_ITEMS);
         }
         waiting.items.push(item);
         self.is_filled.store(true, Ordering::Release);
@@ -104,7 +109,7 @@ mod tests {
         offline_sessions::OfflineSessions,
         subscriptions::SubscriptionTarget,
     };
-    use switchbox_delivery::{DownlinkKind, Link, Outbound};
+    use switchbox_delivery::{DownlinkKind, Link, Outbound, OutboundCommand};
     use switchbox_model::{Message, QoS, broker::Owner, limits};
     use switchbox_pubsub::SessionJournal;
     use switchbox_support::metrics::Metrics;
@@ -151,8 +156,8 @@ mod tests {
     }
 
     fn command(num: u64) -> Outbound {
-        let (id, subfolder) = (num.to_string().into(), "".into());
-        Outbound::Command { num, id, subfolder, payload: "x".into(), properties: None, again: false, expires: None }
+        let (id, subfolder, properties) = (num.to_string().into(), "".into(), Box::default());
+        OutboundCommand { num, id, subfolder, payload: "x".into(), properties, again: false, expires: None }.into()
     }
 
     #[test]

@@ -304,7 +304,7 @@ impl Mailbox {
         if !state.online || !state.subscriptions.replies() {
             return;
         }
-        let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
+        let body = Body::message(message);
         if self.offer(state, Item { qos: QoS::AtMostOnce, body, journaled: None }) != OfferResult::Taken {
             self.metrics.limit(limits::names::SESSION_QUEUE);
         }

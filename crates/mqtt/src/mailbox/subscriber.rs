@@ -45,7 +45,7 @@ impl Subscriber for Mailbox {
         if !state.online && qos == QoS::AtMostOnce {
             return Delivered::Dropped;
         }
-        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, journaled: None };
+        let item = Item { qos, body: Body::matched(message.clone(), retain, ids, shared), journaled: None };
         if self.offer(&mut state, item) == OfferResult::Taken {
             drop(state);
             self.work.wake_now();
@@ -97,5 +97,5 @@ impl Subscriber for Mailbox {
 /// A journaled message as an item of a session.
 pub(crate) fn journaled_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
-    Item { qos, body: Body::Message { message, retain, ids, shared }, journaled: Some(Journaled { num, id }) }
+    Item { qos, body: Body::matched(message, retain, ids, shared), journaled: Some(Journaled { num, id }) }
 }

@@ -25,13 +25,13 @@ pub enum Origins {
 
 /// An HTTP error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UpgradeRefusal {
+pub(crate) struct UpgradeRefusal {
     status: &'static str,
     /// Whole lines.
     headers: &'static str,
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The limit that was hit.
-    pub(super) limit: Option<LimitName>,
+    pub(crate) limit: Option<LimitName>,
 }
 
 impl UpgradeRefusal {
@@ -44,7 +44,7 @@ impl UpgradeRefusal {
     }
 
     /// The answer, which ends the connection.
-    pub(super) fn answer(&self) -> Vec<u8> {
+    pub(crate) fn answer(&self) -> Vec<u8> {
         let Self { status, headers, text, limit: _ } = self;
         let length = text.len() + 1;
         format!(
@@ -57,14 +57,14 @@ impl UpgradeRefusal {
 
 /// An accepted request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Upgrade {
-    pub(super) answer: Vec<u8>,
+pub(crate) struct Upgrade {
+    pub(crate) answer: Vec<u8>,
     /// The length of the request, bytes.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// The refusal of a request with too many bytes or header lines.
-pub(super) fn too_large() -> UpgradeRefusal {
+pub(crate) fn too_large() -> UpgradeRefusal {
     let (bytes, lines) = (limits::UPGRADE_BYTES, limits::UPGRADE_HEADERS);
     let text = format!("the request's header is larger than {bytes} bytes or has more than {lines} lines");
     let refusal = UpgradeRefusal::new("431 Request Header Fields Too Large", text);
@@ -72,7 +72,7 @@ pub(super) fn too_large() -> UpgradeRefusal {
 }
 
 /// Reads the request. Returns `None` if more bytes are needed.
-pub(super) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, UpgradeRefusal> {
+pub(crate) fn read(bytes: &[u8], origins: Origins) -> Result<Option<Upgrade>, UpgradeRefusal> {
     let mut headers = [httparse::EMPTY_HEADER; limits::UPGRADE_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(bytes) {

@@ -6,10 +6,7 @@ use std::{
 };
 
 use rustls::{ServerConfig, ServerConnection, pki_types::CertificateDer};
-use tokio::{
-    io::{Interest, Ready},
-    net::TcpStream,
-};
+use tokio::{io::Interest, net::TcpStream};
 
 use super::handshake_limit::HandshakePermits;
 
@@ -99,12 +96,10 @@ impl Stream {
         &mut self.tcp
     }
 
-    /// As `TcpStream::ready`; what is decrypted already counts as readable.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        if self.waiting > 0 && interest.is_readable() {
-            return Ok(Ready::READABLE);
-        }
-        self.tcp.ready(interest).await
+    /// Whether decrypted bytes wait to be read, although the socket may have none.
+    #[must_use]
+    pub fn is_read_ahead(&self) -> bool {
+        self.waiting > 0
     }
 
     /// 0 = the end.
