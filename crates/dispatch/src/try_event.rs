@@ -103,7 +103,7 @@ impl Manager {
         start_calls.names.extend(recorded_calls.names);
         let id = device.as_ref().map_or("", |device| device.id.as_str());
         let registry = &self.context.registry;
-        let effects = effects_of(&execution, &|num| start_calls.names.get(num).cloned());
+        let effects = effects_of(&execution, &|num| start_calls.names.get(num));
         let is_done = matches!(execution.verdict, Verdict::Done);
         Ok(TryResult {
             digest: component.digest().to_owned(),

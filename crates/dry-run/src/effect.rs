@@ -105,13 +105,24 @@ pub fn effects_of(execution: &Execution, name: &dyn Fn(DeviceNum) -> Option<Devi
 /// The same for effects and writes that were taken from an execution.
 #[must_use]
 pub fn lines(effects: &[Effect], kv: &[KvChange], name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Vec<EffectLine> {
-    let effects = effects.iter().filter_map(|effect| line(effect, name));
-    effects.chain(kv.iter().map(write)).collect()
+    let mut lines = Vec::with_capacity(effects.len() + kv.len());
+    add_lines(&mut lines, effects, kv, &|num| names::of(num, name));
+    lines
+}
+
+/// Appends the same. `device` returns the names of devices as they are in files.
+pub(crate) fn add_lines(
+    lines: &mut Vec<EffectLine>,
+    effects: &[Effect],
+    kv: &[KvChange],
+    device: &dyn Fn(DeviceNum) -> Arc<str>,
+) {
+    lines.extend(effects.iter().filter_map(|effect| line(effect, device)));
+    lines.extend(kv.iter().map(write));
 }
 
 /// Returns `None` for an effect that a plugin cannot have.
-fn line(effect: &Effect, name: &dyn Fn(DeviceNum) -> Option<DeviceName>) -> Option<EffectLine> {
-    let device = |num: DeviceNum| names::of(num, name);
+fn line(effect: &Effect, device: &dyn Fn(DeviceNum) -> Arc<str>) -> Option<EffectLine> {
     Some(match effect {
         Effect::Config { device: num, payload, expected } => {
             EffectLine::Config { device: device(*num), payload: payload.into(), expected: *expected }

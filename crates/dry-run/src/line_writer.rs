@@ -26,7 +26,7 @@ use switchbox_support::{metrics::Metrics, threads};
 /// than the rest of the recording.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Bytes of lines that are written at once. Blocks have about as many, and are not copied.
+/// Bytes of lines that are written at once. Blocks that have as many are not copied.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// What the workers share with the writer.

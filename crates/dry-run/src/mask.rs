@@ -85,6 +85,30 @@ impl Masks {
         self.may_have_secrets(self.known.get().as_deref(), &mut |visit| texts::execution(line, visit))
     }
 
+    /// Whether there may be something to mask in one of the lines, by one search for all their documents. They are copied to `documents`,
+    /// which is memory for this only. The lines do not change.
+    pub(crate) fn may_mask_any<'l>(
+        &self,
+        lines: impl Iterator<Item = &'l mut ExecutionLine>,
+        documents: &mut Vec<u8>,
+    ) -> bool {
+        if self.known.any.load(Ordering::Acquire) {
+            // Those are searched for in each text.
+            return true;
+        }
+        documents.clear();
+        let mut may = false;
+        for line in lines {
+            texts::execution(line, &mut |key, place| {
+                may = may || !key.is_empty() && self.words.may_be_in_key(key);
+                if is_document(place.bytes()) {
+                    documents.extend_from_slice(place.bytes());
+                }
+            });
+        }
+        may || self.words.may_be_in_documents(documents)
+    }
+
     /// Returns true if something was masked.
     pub(crate) fn execution(&self, line: &mut ExecutionLine) -> bool {
         self.mask(|visit| texts::execution(line, visit))

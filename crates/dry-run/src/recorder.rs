@@ -30,19 +30,29 @@ pub struct Recorder {
     off: AtomicBool,
 }
 
-/// The names of devices by their numbers. An execution looks few up, so they are searched one by one.
+/// The names of devices by their numbers. An execution looks few up, so they are searched one by one. Names are kept as they are in files:
+/// a copy of a [`DeviceName`] changes the reference count of its registry, which all processors share.
 #[derive(Debug, Clone, Default)]
-pub struct DeviceNames(Vec<(DeviceNum, DeviceName)>);
+pub struct DeviceNames(Vec<(DeviceNum, Arc<str>)>);
 
 impl DeviceNames {
     #[must_use]
-    pub fn get(&self, num: DeviceNum) -> Option<&DeviceName> {
+    pub fn get(&self, num: DeviceNum) -> Option<DeviceName> {
+        names::parse(self.known(num)?).ok()
+    }
+
+    /// The name as it is in files; the number of a device that is not known.
+    pub(crate) fn short(&self, num: DeviceNum) -> Arc<str> {
+        self.known(num).map_or_else(|| format!("#{}", num.num_id()).into(), Arc::clone)
+    }
+
+    fn known(&self, num: DeviceNum) -> Option<&Arc<str>> {
         self.0.iter().find(|(known, _)| *known == num).map(|(_, name)| name)
     }
 
-    fn add(&mut self, num: DeviceNum, name: &DeviceName) {
-        if self.get(num).is_none() {
-            self.0.push((num, name.clone()));
+    fn add(&mut self, num: DeviceNum, name: &Arc<str>) {
+        if self.known(num).is_none() {
+            self.0.push((num, Arc::clone(name)));
         }
     }
 
@@ -111,7 +121,7 @@ impl Recorder {
     }
 
     fn name(&self, num: DeviceNum) -> Arc<str> {
-        self.log.lock().name(num)
+        self.log.lock().names.short(num)
     }
 }
 
@@ -123,10 +133,6 @@ impl CallLog {
             self.calls.push(call());
         }
     }
-
-    fn name(&self, num: DeviceNum) -> Arc<str> {
-        self.names.get(num).map_or_else(|| format!("#{}", num.num_id()).into(), names::short)
-    }
 }
 
 fn weight(view: &DeviceView) -> usize {
@@ -137,7 +143,7 @@ impl HostCalls for Recorder {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
         let found = self.host.device(name);
         if let Some(view) = found.as_ref().filter(|_| !self.is_off()) {
-            self.log.lock().names.add(view.num, name);
+            self.log.lock().names.add(view.num, &names::short(name));
         }
         self.record(found.as_ref().map_or(0, weight), || HostCall::Device {
             device: names::short(name),
@@ -149,11 +155,12 @@ impl HostCalls for Recorder {
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
         let found = self.host.resolve(name);
         if !self.is_off() {
+            let device = names::short(name);
             let mut log = self.log.lock();
             if let Some(num) = found {
-                log.names.add(num, name);
+                log.names.add(num, &device);
             }
-            log.add(0, || HostCall::Has { device: names::short(name), answer: found.is_some() });
+            log.add(0, || HostCall::Has { device, answer: found.is_some() });
         }
         found
     }

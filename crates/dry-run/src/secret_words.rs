@@ -24,13 +24,18 @@ impl SecretWords {
     /// Returns a text as the error if there are too many patterns to search for.
     pub(crate) fn new(patterns: &[String]) -> Result<Self, String> {
         let words = |word: fn(&str) -> Option<String>| {
-            let words = patterns.iter().map(|pattern| word(pattern)).collect::<Option<Vec<_>>>();
-            words.map(|words| words.into_iter().chain(HIDES_WORDS.map(str::to_owned)).collect::<Vec<_>>())
+            patterns.iter().map(|pattern| word(pattern)).collect::<Option<Vec<String>>>()
         };
-        let in_keys = words(word).map(|words| search(&words, MatchKind::Standard)).transpose();
+        let in_keys = words(word).map(|mut words| {
+            words.extend(HIDES_WORDS.map(str::to_owned));
+            search(&words, MatchKind::Standard)
+        });
         let in_documents = words(word_in_document).and_then(|words| LowerCaseSearch::new(&words).transpose());
         let error = |error: BuildError| error.to_string();
-        Ok(Self { in_keys: in_keys.map_err(error)?, in_documents: in_documents.transpose().map_err(error)? })
+        Ok(Self {
+            in_keys: in_keys.transpose().map_err(error)?,
+            in_documents: in_documents.transpose().map_err(error)?,
+        })
     }
 
     /// Whether the key may be secret.
@@ -41,6 +46,11 @@ impl SecretWords {
     /// Whether the JSON text may have a secret key.
     pub(crate) fn may_be_in_document(&self, text: &[u8]) -> bool {
         self.in_documents.as_ref().is_none_or(|words| words.is_match(text))
+    }
+
+    /// Whether one of the JSON texts, which stand one after the other, may have a secret key. They may be in lower case afterwards.
+    pub(crate) fn may_be_in_documents(&self, texts: &mut [u8]) -> bool {
+        self.in_documents.as_ref().is_none_or(|words| words.is_match_in_place(texts))
     }
 }
 
@@ -63,6 +73,8 @@ const WINDOW_BYTES: usize = 512;
 #[derive(Debug, Clone)]
 struct LowerCaseSearch {
     words: AhoCorasick,
+    /// [`HIDES_WORDS`]. They have a search of their own, because with words of two bytes each search stops where nothing is.
+    hiding: AhoCorasick,
     /// Bytes of the longest word.
     longest: usize,
 }
@@ -74,10 +86,29 @@ impl LowerCaseSearch {
         if longest > WINDOW_BYTES / 2 {
             return Ok(None);
         }
-        Ok(Some(Self { words: search(words, MatchKind::LeftmostFirst)?, longest }))
+        let hiding = search(&HIDES_WORDS.map(str::to_owned), MatchKind::LeftmostFirst)?;
+        Ok(Some(Self { words: search(words, MatchKind::LeftmostFirst)?, hiding, longest }))
+    }
+
+    /// Whether the text has what hides words. All of that has a backslash or is not ASCII, which few texts have.
+    fn hides_words(&self, text: &[u8]) -> bool {
+        let rare = text.iter().fold(0_u8, |found, byte| found | (*byte & 0x80) | u8::from(*byte == b'\\'));
+        rare != 0 && self.hiding.is_match(text)
+    }
+
+    /// Brings the text into lower case, unless it has what hides words.
+    fn is_match_in_place(&self, text: &mut [u8]) -> bool {
+        if self.hides_words(text) {
+            return true;
+        }
+        text.make_ascii_lowercase();
+        self.words.is_match(&*text)
     }
 
     fn is_match(&self, text: &[u8]) -> bool {
+        if self.hides_words(text) {
+            return true;
+        }
         let (mut window, mut rest) = ([0; WINDOW_BYTES], text);
         loop {
             let (part, _) = rest.split_at(rest.len().min(WINDOW_BYTES));
@@ -135,17 +166,23 @@ mod tests {
     #[test]
     fn a_text_without_words_has_no_secret_key() {
         let words = words(&["*token*", "pin"]);
-        for document in [r#"{"n":1,"spinning":2}"#, "{}", r#"{"to":"ken"}"#] {
+        let without = [r#"{"n":1,"spinning":2}"#, "{}", r#"{"to":"ken"}"#, "{\"gr\u{f6}\u{df}e\":\"a\\\\b\"}"];
+        for document in without {
             assert!(!words.may_be_in_document(document.as_bytes()), "{document}");
         }
+        assert!(!words.may_be_in_documents(&mut without.concat().into_bytes()));
         for document in
             [r#"{"X-TOKEN":1}"#, r#"{"pin" :2}"#, r#"{"p\u0069n":2}"#, "{\"to\u{212a}en\":1}", "{\"P\u{130}N\":1}"]
         {
             assert!(words.may_be_in_document(document.as_bytes()), "{document}");
+            let mut between = [without[0], document, without[3]].concat().into_bytes();
+            assert!(words.may_be_in_documents(&mut between), "{document}");
         }
         for before in [0, WINDOW_BYTES - 9, WINDOW_BYTES - 5, WINDOW_BYTES - 1, 2 * WINDOW_BYTES - 8] {
             let document = format!("{{\"{}Token\":1}}", "x".repeat(before));
             assert!(words.may_be_in_document(document.as_bytes()), "{before}");
+            let mut both = format!("[1]{document}").into_bytes();
+            assert!(words.may_be_in_documents(&mut both), "{before}");
             assert!(!words.may_be_in_document(document.replace("Token", "taken").as_bytes()), "{before}");
         }
         assert!(words.may_be_in_key("PIN") && words.may_be_in_key("my-token"));
@@ -156,5 +193,6 @@ mod tests {
     fn with_a_pattern_without_a_word_each_text_may_have_a_secret_key() {
         let words = words(&["pin", "?*"]);
         assert!(words.may_be_in_document(b"{}") && words.may_be_in_key("x"));
+        assert!(words.may_be_in_documents(&mut []));
     }
 }

@@ -1,10 +1,12 @@
-//! Periodically records up to which event all are handled, and removes old rows of the journal.
+//! Periodically records up to which event all are handled, removes old rows of the journal, and gives free memory back.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+// Links the allocator also where it is not the global one.
+use mimalloc as _;
 use tokio_util::sync::CancellationToken;
 
 use switchbox_core::ingest;
@@ -40,6 +42,8 @@ pub(super) async fn run(
             Err(store::Error::Closed) => return,
             Err(error) => return fatal(&error),
         }
+        // On a thread that may wait, because giving back many pages takes milliseconds. Supervision: the next second does it again.
+        drop(tokio::task::spawn_blocking(release_memory));
         if last_deletion.elapsed() >= DELETE_EVERY {
             last_deletion = Instant::now();
             let files = files.clone();
@@ -71,6 +75,21 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Gives memory that was freed a while ago back to the system. The allocator itself does so only while it serves other requests, so a host that
+/// has become idle would keep what a large component or many clients took.
+fn release_memory() {
+    mi_collect(false);
+}
+
+#[allow(
+    unsafe_code,
+    reason = "a function of the allocator's C interface; it has no pointers, and any thread may call it"
+)]
+unsafe extern "C" {
+    /// With `force` also what was freed just now. Source: `mimalloc.h`.
+    safe fn mi_collect(force: bool);
 }
 
 pub(super) async fn tidy(store: &store::Handle, low_water: switchbox_model::Seq) -> Result<(), store::Error> {

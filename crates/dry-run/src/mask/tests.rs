@@ -184,6 +184,25 @@ fn with_effect(payload: &str) -> ExecutionLine {
 }
 
 #[test]
+fn one_look_at_many_lines_finds_the_one_with_a_secret() {
+    let masks = Masks::new(&[]).unwrap();
+    let plain = || with_effect(r#"{"Level":1}"#);
+    let mut keyed = plain();
+    keyed.effects = vec![EffectLine::State { key: "Token/1".into(), value: Some(text("x")), expected: None }];
+    let mut documents = b"earlier".to_vec();
+    assert!(!masks.may_mask_any([plain(), plain()].iter_mut(), &mut documents));
+    for secret in [with_effect(r#"{"PassWord":"x"}"#), with_effect(r#"[{"p\u0069n":1}]"#), keyed] {
+        let mut lines = [plain(), secret, plain()];
+        let before = lines.clone();
+        assert!(masks.may_mask_any(lines.iter_mut(), &mut documents));
+        assert_eq!(lines, before);
+        assert_eq!(lines.each_mut().map(|line| masks.may_mask(line)), [false, true, false]);
+    }
+    masks.remember_version(&mut version(r#"{"token":"sesame-open"}"#)).unwrap();
+    assert!(masks.may_mask_any([with_effect("sesame-open")].iter_mut(), &mut documents));
+}
+
+#[test]
 fn secrets_of_settings_and_of_starts_are_masked_in_the_lines_that_follow_under_the_same_names() {
     let masks = Masks::new(&[]).unwrap();
     let copied = r#"{"u":"https://x/?k=sesame-open","v":"of the start","w":"a \"quoted\" one"}"#;
@@ -258,6 +277,8 @@ proptest! {
             prop_assert!(masks.words.may_be_in_key(&key));
             for document in [json!({key.as_str(): 1}).to_string(), escaped(&key)] {
                 prop_assert!(masks.words.may_be_in_document(document.as_bytes()), "{document}");
+                let mut documents = [&b"{\"a\":2}"[..], document.as_bytes(), b"[]"].concat();
+                prop_assert!(masks.words.may_be_in_documents(&mut documents), "{document}");
             }
         }
     }

@@ -139,7 +139,7 @@ fn what_is_recorded_is_replayed_to_the_byte() {
             let call = Call { event: &given.event, device: given.device.as_ref(), attempt: 1 };
             let execution = instance.handle(call).await;
             let recorded = recorder.take();
-            let effects = effects_of(&execution, &|num| recorded.names.get(num).cloned());
+            let effects = effects_of(&execution, &|num| recorded.names.get(num));
             world.apply(&execution);
             let outcome = OutcomeLine::of(&execution.verdict);
             let (calls, logs) = (recorded.calls, execution.logs);

@@ -80,7 +80,7 @@ fn expected(payloads: &[String]) -> Vec<String> {
     let masks = Masks::new(&[]).unwrap();
     let lines = (1..).zip(payloads).map(|(seq, payload)| {
         let event = EventLine::of(&event(seq, payload), Some(&device()), 1);
-        let mut line = line(1, event, &mut calls(), &execution(payload));
+        let mut line = line(1, event, &mut calls(), Vec::new(), &execution(payload));
         line.masked = masks.execution(&mut line);
         serde_json::to_string(&Line::Execution(Box::new(line))).unwrap()
     });
