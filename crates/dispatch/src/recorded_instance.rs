@@ -20,7 +20,7 @@ pub(super) struct RecordedInstance {
     recorder: Arc<Recorder>,
     /// `None` if there is only a shadow.
     lines: Option<InstanceLines>,
-    /// The recording has no room for the next execution.
+    /// The recording does not take the next execution.
     left_out: bool,
     /// The recording lacks an execution of this instance.
     has_gap: bool,
@@ -29,10 +29,11 @@ pub(super) struct RecordedInstance {
 }
 
 impl RecordedInstance {
-    /// Called before each execution. If the recording has no room for it, its calls are recorded only if a shadow needs them.
+    /// Called before each execution. If the recording does not take it, its calls are recorded only if a shadow needs them.
     pub(super) fn begin(&mut self, runner: &Runner) {
         let Some(lines) = &self.lines else { return };
-        self.left_out = !lines.recording().has_room();
+        // After a gap also if there is room again, which may come between `is_incomplete` and this.
+        self.left_out = !lines.recording().takes_next(self.has_gap);
         if self.left_out {
             runner.context.metrics.limit(names::RECORDING_QUEUE_BYTES);
         }

@@ -201,14 +201,15 @@ impl Recording {
         !self.is_closed() && self.shared.queue.has_room()
     }
 
-    /// Whether there is room for another execution in the writer's queue. If there is none, counts one as left out.
+    /// Whether it takes the next execution of an instance: the writer's queue has room, and no earlier execution of the instance is left out
+    /// (`has_gap`). Otherwise counts one as left out.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        let room = self.shared.queue.has_room();
-        if !room && !self.is_closed() {
+    pub fn takes_next(&self, has_gap: bool) -> bool {
+        let is_taken = !has_gap && self.shared.queue.has_room();
+        if !is_taken && !self.is_closed() {
             self.count_left_out(1);
         }
-        room
+        is_taken
     }
 
     pub(crate) fn count_left_out(&self, executions: u64) {

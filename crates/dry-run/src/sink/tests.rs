@@ -160,6 +160,17 @@ fn what_finds_no_room_is_left_out_and_counted() {
 }
 
 #[test]
+fn an_instance_with_a_gap_is_recorded_no_further_also_if_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), u64::MAX);
+    assert!(recording.takes_next(false) && recording.may_have_room());
+    assert!(!recording.takes_next(true));
+    assert_eq!(recording.status().skipped, 1);
+    recording.stop();
+    assert!(ended(&recording).lines().last().unwrap().ends_with(r#""skipped":1}"#));
+}
+
+#[test]
 fn secrets_of_settings_are_masked_in_executions_and_too_many_end_the_recording() {
     let folder = tempfile::tempdir().unwrap();
     let recording = begin(folder.path(), u64::MAX);
