@@ -13,6 +13,7 @@ use crate::{
     },
     end::ConnectionEnd,
     gateway::Failure,
+    subscriptions::SubscriptionTarget,
 };
 use switchbox_model::{DeviceId, Message, QoS, limits};
 use switchbox_mqtt_codec::{
