@@ -1,9 +1,14 @@
-//! Devices that register themselves: what they are registered with.
+//! Devices that register themselves: what they are registered with, and how often they may call.
 
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
 use serde_json::json;
+use tower::ServiceExt as _;
 
-use super::{Hub, key, secrets};
-use crate::etag::IfMatch;
+use super::{Hub, key, secrets, token};
+use crate::{etag::IfMatch, routes::routes};
 use switchbox_model::{
     patch::CredentialOwner,
     registry::{Credential, KeyFormat},
@@ -48,4 +53,25 @@ async fn a_device_that_registers_again_with_the_same_proof_is_not_changed() {
         auth.register(&registrant).await.unwrap();
         assert_eq!(hub.host.device("maker").registered().revision, revision, "{brought:?}");
     }
+}
+
+#[tokio::test]
+async fn only_calls_without_a_valid_proof_count_for_the_address() {
+    let hub = Hub::start().await;
+    hub.enrol(IfMatch::Absent, json!({ "primaryKey": key(1), "secondaryKey": key(2) })).await.unwrap();
+    let routes = routes(hub.app.clone());
+    let statuses = async |token: String| {
+        let mut found = Vec::new();
+        for _ in 0..200 {
+            let request = Request::post("/default/registrations/maker?api-version=2021-06-01");
+            let request = request.header(header::AUTHORIZATION, &token).body(Body::empty()).unwrap();
+            found.push(routes.clone().oneshot(request).await.unwrap().status());
+        }
+        found
+    };
+    let valid = statuses(token(1)).await;
+    assert!(valid.iter().all(|status| *status == StatusCode::NOT_FOUND), "it is not registered yet: {valid:?}");
+    let wrong = statuses("SharedAccessSignature sr=x".to_owned()).await;
+    assert_eq!(wrong.first(), Some(&StatusCode::UNAUTHORIZED));
+    assert!(wrong.contains(&StatusCode::TOO_MANY_REQUESTS), "{wrong:?}");
 }
