@@ -1,6 +1,8 @@
 //! Calls of a hub's programs at the same time: an acknowledged change is never undone by another, and the change of a device is one
 //! entry of the journal.
 
+mod provisioning;
+
 use std::{pin::Pin, sync::Arc};
 
 use axum::{
@@ -379,10 +381,20 @@ async fn an_enrolment_is_replaced_and_deleted_as_it_was_seen() {
     assert!(hub.enrolled().await.is_none());
 }
 
+/// The token of the device `maker` with this key.
+fn token(byte: u8) -> String {
+    sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None)
+}
+
 impl Hub {
     /// The device `maker`, which proves that it has this key.
     async fn registrant(&self, byte: u8) -> Registrant {
-        let token = sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None);
+        self.registrant_with(byte, None).await
+    }
+
+    /// With the public key that it brings.
+    async fn registrant_with(&self, byte: u8, public_key: Option<&Credential>) -> Registrant {
+        let token = token(byte);
         let token = Sas::parse(token.as_bytes()).unwrap();
         let signed = Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs);
         let request = RegistrationRequest {
@@ -391,7 +403,7 @@ impl Hub {
             address: [127, 0, 0, 1].into(),
             certificates: &[],
             signed: Some(&signed),
-            public_key: None,
+            public_key,
         };
         self.app.handles.auth.admit_registrant(request).await.unwrap()
     }

@@ -93,7 +93,10 @@ fn refused(app: &App, address: IpAddr, refusal: &AuthRefusal) -> Error {
         AuthRefusal::Unavailable(_) => {
             Error::new(ErrorStatus::Unavailable, "the device cannot be authenticated now; try again")
         }
-        _ => Error::new(ErrorStatus::Unauthenticated, "no enrolment of the registry has a key that signed the token"),
+        _ => Error::new(
+            ErrorStatus::Unauthenticated,
+            "the token does not prove this registration; the host's log has the reason",
+        ),
     }
 }
 
