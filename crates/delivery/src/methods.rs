@@ -13,7 +13,7 @@ use super::{
     link::{DownlinkKind, OutboundCall},
     online::Online,
     online_device::OnlineDevice,
-    waiting_calls::{Response, WaitingCallGuard},
+    waiting_calls::{NoResponse, Response, WaitingCallGuard},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{
@@ -48,6 +48,8 @@ pub enum CallError {
     /// The device's endpoint gave no valid answer.
     #[error("{0}")]
     Broken(String),
+    #[error("{0} answered with status {1}, which is not 0 to 65535")]
+    Status(String, i64),
 }
 
 impl Handle {
@@ -121,7 +123,8 @@ impl Handle {
             return Err(CallError::Busy(device_name(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(NoResponse::Status(status)))) => Err(CallError::Status(device_name(), status)),
             Ok(Err(_)) => Err(CallError::Offline(device_name())),
             Err(_) => Err(CallError::TimedOut(device_name(), timeout)),
         }
@@ -153,9 +156,14 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 }
 
 impl Online {
-    /// Gives the device's answer to the waiting method call. Returns false, and counts it, if no call waits for it.
-    pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
-        let waited = self.online_device.calls.answer(rid, Response { status, payload });
+    /// Gives the device's answer to the waiting method call, which fails if the status does not fit a response. Returns false, and counts
+    /// it, if no call waits for it.
+    pub fn answer(&self, rid: u64, status: i64, payload: Bytes) -> bool {
+        let response = match u16::try_from(status) {
+            Ok(status) => Ok(Response { status, payload }),
+            Err(_) => Err(NoResponse::Status(status)),
+        };
+        let waited = self.online_device.calls.answer(rid, response);
         if !waited {
             let device = &self.online_device.device;
             self.inner.calls.record_late(device.num, &device.name, rid);

@@ -92,9 +92,8 @@ fn answer(context: &Context, connection: &DeviceConnection, message: &Message<Bo
     let invalid = |text: &str| error(AmqpError::InvalidField, text);
     let id = message.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref());
     let number = id.and_then(call_number).ok_or_else(|| invalid("the correlation id is not that of a method call"))?;
-    let status = message.application_properties.as_ref().and_then(|named| named.0.get(STATUS));
-    let status = status.and_then(|status| incoming::text(status).parse::<u16>().ok());
-    let status = status.ok_or_else(|| invalid("the application property IoThub-status must be a number"))?;
+    let status = message.application_properties.as_ref().and_then(status);
+    let status = status.ok_or_else(|| invalid("the application property IoThub-status must be a whole number"))?;
     let payload = incoming::payload(&message.body)?;
     let limit = context.payloads.answer();
     if payload.len() > limit.bytes {
@@ -106,9 +105,30 @@ fn answer(context: &Context, connection: &DeviceConnection, message: &Message<Bo
     Ok(())
 }
 
+/// The status of an answer, whatever its size. Returns `None` if there is none, or if it is not a whole number.
+fn status(named: &ApplicationProperties) -> Option<i64> {
+    incoming::text(named.0.get(STATUS)?).parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_status_of_an_answer_is_any_whole_number() {
+        for (value, expect) in [
+            (SimpleValue::Int(200), Some(200)),
+            (SimpleValue::Int(-1), Some(-1)),
+            (SimpleValue::Long(70_000), Some(70_000)),
+            (SimpleValue::Double(70_000.0.into()), Some(70_000)),
+            (SimpleValue::String("0".into()), Some(0)),
+            (SimpleValue::String("ok".into()), None),
+            (SimpleValue::Null, None),
+        ] {
+            let named = OrderedMap::from_iter([(STATUS.to_owned(), value.clone())]);
+            assert_eq!(status(&ApplicationProperties(named)), expect, "{value:?}");
+        }
+    }
 
     #[test]
     fn an_answer_names_its_call_as_sdks_send_it_back() {

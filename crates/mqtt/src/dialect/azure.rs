@@ -70,7 +70,8 @@ fn answer(rest: &str) -> Publish<'_> {
     };
     match (status.parse(), request_id(query).and_then(|rid| rid.parse().ok())) {
         (Ok(status), Some(rid)) => Publish::Answer { rid: Some(rid), status: Some(status) },
-        _ => Publish::Refused(TopicRefusal::RequestId),
+        (Err(_), _) => Publish::Refused(TopicRefusal::Status),
+        (_, None) => Publish::Refused(TopicRefusal::RequestId),
     }
 }
 
@@ -176,7 +177,9 @@ mod tests {
             ("$iothub/methods/res/200/?$rid=7", answer(7, 200)),
             ("$iothub/methods/res/0/?x=1&$rid=7", answer(7, 0)),
             ("$iothub/methods/res/200/?$rid=x", Publish::Refused(TopicRefusal::RequestId)),
-            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(TopicRefusal::RequestId)),
+            ("$iothub/methods/res/-1/?$rid=7", answer(7, -1)),
+            ("$iothub/methods/res/70000/?$rid=7", answer(7, 70_000)),
+            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(TopicRefusal::Status)),
             ("$iothub/methods/POST/dim/?$rid=7", Publish::Refused(TopicRefusal::NoHubTopic)),
             ("$iothub/twin/GET/?$rid=a-b", Publish::GetTwin { rid: "a-b" }),
             ("$iothub/twin/PATCH/properties/reported/?$rid=4&$version=2", Publish::StatePatch { rid: "4" }),
