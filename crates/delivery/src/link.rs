@@ -124,4 +124,8 @@ pub enum DeliveryReport {
         num: u64,
         id: Arc<str>,
     },
+    /// Refused by a reason code, or too large for the device.
+    MethodRefused {
+        rid: u64,
+    },
 }

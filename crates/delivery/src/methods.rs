@@ -48,6 +48,8 @@ pub enum CallError {
     /// The device's endpoint gave no valid answer.
     #[error("{0}")]
     Broken(String),
+    #[error("{0} refused the call, or the call is larger than the device takes")]
+    Refused(String),
     #[error("{0} answered with status {1}, which is not 0 to 65535")]
     Status(String, i64),
 }
@@ -124,6 +126,7 @@ impl Handle {
         }
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(NoResponse::Refused))) => Err(CallError::Refused(device_name())),
             Ok(Ok(Err(NoResponse::Status(status)))) => Err(CallError::Status(device_name(), status)),
             Ok(Err(_)) => Err(CallError::Offline(device_name())),
             Err(_) => Err(CallError::TimedOut(device_name(), timeout)),

@@ -20,6 +20,8 @@ pub struct Response {
 /// Why a device's reaction to a call is no [`Response`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoResponse {
+    /// The device refused the call, or the call is larger than the device takes.
+    Refused,
     /// The status does not fit [`Response::status`].
     Status(i64),
 }

@@ -2,7 +2,7 @@
 
 use super::{
     device::{HOUR, call},
-    raw::{ack, publish},
+    raw::{ack, packet, publish},
     *,
 };
 use switchbox_delivery::CallError;
@@ -27,4 +27,24 @@ async fn an_answer_of_any_status_ends_its_call_and_leaves_the_connection() {
         let name = server.host.device("lamp-1").name.to_string();
         assert_eq!(answer, expect.map_err(|status| CallError::Status(name, status)), "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_the_device_refuses_or_cannot_take_ends_at_once() {
+    let server = TestServer::start().await;
+    let refused = || Err(CallError::Refused(server.host.device("lamp-1").name.to_string()));
+    let (mut client, _) = server.connect(&raw::connect_v5("lamp-1", 2, &[])).await;
+    client.subscribe(true, METHODS, 1).await;
+    let called = call(&server, "lamp-1", HOUR);
+    assert!(client.packet().await.ends_with(b"50"));
+    client.send(&packet(0x40, &[0, 1, 0x97])).await;
+    assert_eq!(called.await.unwrap(), refused());
+    drop(client);
+    // With at most 80 bytes for a packet, which a call with its topics is larger than.
+    let (mut client, _) = server.connect(&raw::connect_v5("lamp-1", 2, &[0x27, 0, 0, 0, 80])).await;
+    for qos in [0, 1] {
+        client.subscribe(true, METHODS, qos).await;
+        assert_eq!(call(&server, "lamp-1", HOUR).await.unwrap(), refused(), "QoS {qos}");
+    }
+    client.expect_silence().await;
 }
