@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn deliveries_have_their_topics() {
         let expires = Instant::now();
-        let method = OutboundCall { rid: 7, name: "dim".into(), payload: Bytes::new(), expires }.into();
+        let method = |name: &str| OutboundCall { rid: 7, name: name.into(), payload: Bytes::new(), expires }.into();
         let command = |properties: &[(&str, &str)]| {
             Outbound::from(OutboundCommand {
                 num: 1,
@@ -237,7 +237,8 @@ mod tests {
         let bag = "%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&%24.mid=c-1&subfolder=a%2Fb";
         for (item, expect) in [
             (Outbound::Config(config_version(3, "")), "$iothub/twin/PATCH/properties/desired/?$version=3"),
-            (method, "$iothub/methods/POST/dim/?$rid=7"),
+            (method("dim"), "$iothub/methods/POST/dim/?$rid=7"),
+            (method("thermostat1*reboot"), "$iothub/methods/POST/thermostat1*reboot/?$rid=7"),
             (command(&[]), &format!("devices/lamp-1/messages/devicebound/{bag}")),
             (
                 command(&[("$message-id", "m"), ("$content-type", "a/b"), ("iothub-ack", "full"), ("x", "ü")]),
