@@ -72,6 +72,8 @@ impl Handle {
         if !online_device.is_subscribed(DownlinkKind::Methods) {
             return Err(CallError::NotSubscribed(device_name()));
         }
+        let readable = online_device.link.check_call(&payload);
+        readable.map_err(|why| CallError::Invalid(format!("{}: {why}", device_name())))?;
         self.call_connected(&online_device, name, payload, timeout).await
     }
 
