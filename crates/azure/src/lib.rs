@@ -4,6 +4,7 @@
 pub mod connection_string;
 pub mod headers;
 pub mod hubs;
+pub mod method_payload;
 pub mod policy;
 pub mod properties;
 pub mod provisioning;

@@ -9,6 +9,7 @@ use super::{
     link::{DeliveryReport, DownlinkKind, Outbound},
     online_device::OnlineDevice,
     queue_reader, traces,
+    waiting_calls::NoResponse,
 };
 use switchbox_model::{CommandStatus, Settlement};
 use switchbox_support::clock;
@@ -108,6 +109,11 @@ impl Online {
             }
             DeliveryReport::CommandRefused { num, id } => {
                 refused.push((num, id.as_ref().into()));
+                None
+            }
+            DeliveryReport::MethodRefused { rid } => {
+                // Returns false if the caller has given up.
+                self.online_device.calls.answer(rid, Err(NoResponse::Refused));
                 None
             }
         });

@@ -105,6 +105,7 @@ mod tests {
     };
 
     use crate::{
+        dialect::Dialect,
         mailbox::{DeviceLink, Mailbox},
         offline_sessions::OfflineSessions,
         subscriptions::SubscriptionTarget,
@@ -148,7 +149,7 @@ mod tests {
     }
 
     fn link(mailbox: &Arc<Mailbox>) -> DeviceLink {
-        DeviceLink { connection_epoch: mailbox.begin(10), mailbox: mailbox.clone() }
+        DeviceLink { connection_epoch: mailbox.begin(10), mailbox: mailbox.clone(), dialect: Dialect::IotCore }
     }
 
     fn config(version: u64) -> Outbound {
