@@ -31,7 +31,6 @@ use switchbox_admin_api::{
     PluginShadow, PluginVersion, RecordPluginRequest, ShadowPluginRequest, TOKEN_FILE, Time, TryPluginRequest,
     TryPluginResponse, VersionRolledBack,
 };
-use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
@@ -341,7 +340,7 @@ impl TestHost {
             plugins: folder.clone(),
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
             payloads: PayloadLimits::default(),
-            hubs: Hubs::default(),
+            hubs: "hall.example=hall".parse().unwrap(),
         };
         let service = runtime.block_on(Service::bind(options, handles.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());

@@ -15,6 +15,7 @@ mod etag;
 mod gate;
 mod handlers;
 mod identity;
+mod members;
 mod routes;
 mod service;
 mod storage;

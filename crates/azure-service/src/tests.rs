@@ -152,7 +152,8 @@ impl Hub {
         let ((app, caller), id) = (self.parts(), || Path("maker".to_owned()));
         let found = enrollments::keys::<{ enrollments::DEVICE }>(app.clone(), caller.clone(), id()).await.ok()?;
         let shown = enrollments::get::<{ enrollments::DEVICE }>(app, caller, id()).await.ok()?;
-        Some(json!({ "keys": found.0["symmetricKey"], "etag": shown.0["etag"] }))
+        let shown = serde_json::to_value(&shown.0).unwrap();
+        Some(json!({ "keys": found.0["symmetricKey"], "etag": shown["etag"] }))
     }
 
     /// Begins all of them, in this order, before an entry of one of them is applied.
@@ -284,6 +285,29 @@ async fn a_change_of_a_twin_is_one_entry_and_one_that_is_refused_changes_nothing
     let large = json!({ "tags": { "n": "x".repeat(300_000) }, "properties": { "desired": {} } });
     assert_eq!(hub.twin("PUT", IfMatch::Any, large).await.map_err(|error| error.code), Err(Code::ArgumentInvalid));
     assert_eq!((hub.tags(), &hub.lamp().config().unwrap().payload[..]), (json!({ "n": 3 }), &b"off"[..]));
+}
+
+#[tokio::test]
+async fn a_twin_keeps_the_digits_of_its_numbers() {
+    let hub = Hub::start().await;
+    let twin = |n: &str| {
+        let text = format!(r#"{{"tags":{{"n":{n}}},"properties":{{"desired":{{"n":{n},"z":1.50}}}}}}"#);
+        Body(serde_json::from_str(&text).unwrap())
+    };
+    for (method, n) in [("PATCH", "12345678901234567890123"), ("PUT", "1e400")] {
+        let ((app, caller), id) = (hub.parts(), Path("lamp".to_owned()));
+        let answer = match method {
+            "PUT" => twins::replace(app, caller, id, IfMatch::Any, twin(n)).await,
+            _ => twins::change(app, caller, id, IfMatch::Any, twin(n)).await,
+        };
+        let shown = axum::body::to_bytes(answer.unwrap().into_body(), usize::MAX).await.unwrap();
+        let shown = String::from_utf8(shown.to_vec()).unwrap();
+        assert!(shown.contains(&format!(r#""tags":{{"n":{n}}}"#)), "{shown}");
+        assert!(shown.contains(&format!(r#""n":{n},"z":1.50}}"#)), "{shown}");
+        let stored = hub.lamp().config().unwrap().payload.clone();
+        assert_eq!(stored, format!(r#"{{"n":{n},"z":1.50}}"#).as_bytes());
+        assert_eq!(hub.lamp().spec().metadata["tags"], format!(r#"{{"n":{n}}}"#));
+    }
 }
 
 #[tokio::test]

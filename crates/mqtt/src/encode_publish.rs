@@ -60,8 +60,8 @@ pub(super) fn publish(
             match outbound {
                 Outbound::Config(config) if !dialect.rules().sends_config => {
                     let mut known_config = mailbox.known_config.lock();
-                    let is_sent = twin::config_change(&known_config, &config.payload, config.version, change).is_some()
-                        && delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, out);
+                    twin::config_change(&known_config, &config.payload, config.version, change);
+                    let is_sent = delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, out);
                     if is_sent {
                         // A change that is too large for the client does not reach it, and leaves the known config as it was.
                         known_config.clone_from(&config.payload);

@@ -125,10 +125,16 @@ fn assigned(
     registered: &Registered,
     shown: impl FnOnce(&provisioning::Assigned<'_>) -> Value,
 ) -> Value {
+    let host = caller.host.as_str();
+    let hub = app.hubs.host_of(caller.registrant.registry(), [host]).unwrap_or_else(|problem| {
+        let device = &registered.device.name;
+        tracing::warn!(%device, %problem, "the device was assigned a hub that is another registry");
+        host
+    });
     let device = registered.device.registered();
     shown(&provisioning::Assigned {
         registration_id: caller.registrant.registration_id(),
-        hub: app.hubs.host(caller.registrant.registry()).unwrap_or(&caller.host),
+        hub,
         device_id: registered.device.name.id.as_str(),
         created: &clock::rfc3339(registered.device.created_ms),
         etag: &device.revision.to_string(),

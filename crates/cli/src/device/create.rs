@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::{client::Client, credential::NewKey, exit::wrong, hub, url::escape};
@@ -49,7 +50,9 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     let mut example = key.map(|key| key.example(client, &name)).unwrap_or_default();
     if options.sas {
         let device = HubConnectionStringRequest { device_id: Some(name.id.to_string()), ..Default::default() };
-        example.push_str(&format!("\n{}", hub::ask(client, &name.registry, &device)?.1));
+        let response = hub::ask(client, &name.registry, &device);
+        let (_, text) = response.with_context(|| format!("{name} is registered, but has no connection string"))?;
+        example.push_str(&format!("\n{text}"));
     }
     Ok((answer, format!("{name} is registered{example}")))
 }
