@@ -119,7 +119,7 @@ impl Plugins for OnePlugin {
 
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {
         let kept = name.as_str() == "gone";
-        let text = name.to_string();
+        let text = format!("no state of a plugin {name} is kept");
         Box::pin(async move { if kept { Ok(()) } else { Err(DeleteError::NothingKept(text)) } })
     }
 

@@ -57,3 +57,11 @@ fn an_explanation_says_why_the_guard_ended_the_canary_that_had_the_event() {
     let digest = json!("sha256:0");
     assert_eq!(of, [(&digest, None), (&digest, None), (&digest, Some(&json!(true)))]);
 }
+
+#[test]
+fn state_that_is_not_kept_is_said_so_once() {
+    let host = TestHost::new();
+    host.ok("DELETE", "/v1/plugins/gone?purgeState=true", None);
+    let (_, word, text) = host.refused("DELETE", "/v1/plugins/nobody?purgeState=true", None);
+    assert_eq!((&*word, &*text), ("NOT_FOUND", "no state of a plugin nobody is kept"));
+}
