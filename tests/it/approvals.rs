@@ -41,6 +41,11 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     assert_eq!(version(&host, "lamp-0"), Value::Null, "nothing has happened");
     let text = host.cli(&host_folder, &["approvals", "show", &ids[0]]);
     assert!(text.contains("config lamp-4 on 0"), "{text}");
+    for id in [&*ids[0], ids[0].split_once('.').unwrap().0] {
+        let text = host.cli(&host_folder, &["explain", id]);
+        let waits = "plugin fleet handled it, and its effects (5) wait for approval since";
+        assert!(text.contains(waits) && !text.contains("no plugin has handled it"), "{text}");
+    }
     let _ = host.cli(&host_folder, &["approvals", "approve", &ids[0]]);
     assert_eq!([version(&host, "lamp-0"), version(&host, "lamp-4")], ["1", "1"]);
     let text = host.cli(&host_folder, &["explain", &ids[0]]);

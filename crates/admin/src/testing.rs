@@ -214,7 +214,14 @@ impl Plugins for OnePlugin {
     }
 
     fn approvals(&self) -> Vec<Approval> {
-        vec![Approval { id: "7.relay".into(), plugin: "relay".into(), targets: 12, ..Approval::default() }]
+        vec![Approval {
+            id: "7.relay".into(),
+            plugin: "relay".into(),
+            event: Int64(7),
+            targets: 12,
+            effect_count: 12,
+            ..Approval::default()
+        }]
     }
 
     fn approve(&self, id: &str, _caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
