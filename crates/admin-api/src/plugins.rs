@@ -80,13 +80,19 @@ pub struct PluginMatches {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PluginCounters {
+    /// Events that were handled: `done` and `dead` together.
     pub events: u64,
+    /// Events whose effects are committed.
     pub done: u64,
+    /// Executions after which the event was tried again.
     pub retried: u64,
+    /// Executions that ended with an error which is not tried again.
     pub rejected: u64,
+    /// Executions that trapped or hit a limit.
     pub failed: u64,
+    /// Events that became dead letters.
     pub dead: u64,
-    /// The number of its effects.
+    /// The number of effects of the events that were done.
     pub effects: u64,
 }
 

@@ -118,7 +118,7 @@ impl Plugins for OnePlugin {
 
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {
         let kept = name.as_str() == "gone";
-        let text = name.to_string();
+        let text = format!("no state of a plugin {name} is kept");
         Box::pin(async move { if kept { Ok(()) } else { Err(DeleteError::NothingKept(text)) } })
     }
 
@@ -213,7 +213,14 @@ impl Plugins for OnePlugin {
     }
 
     fn approvals(&self) -> Vec<Approval> {
-        vec![Approval { id: "7.relay".into(), plugin: "relay".into(), targets: 12, ..Approval::default() }]
+        vec![Approval {
+            id: "7.relay".into(),
+            plugin: "relay".into(),
+            event: Int64(7),
+            targets: 12,
+            effect_count: 12,
+            ..Approval::default()
+        }]
     }
 
     fn approve(&self, id: &str, _caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {

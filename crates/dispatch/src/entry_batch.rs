@@ -17,7 +17,8 @@ use super::{
     version::Version,
 };
 use switchbox_model::{
-    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Seq, lifecycle::PluginChange,
+    CallRecord, Cause, Effect, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Outcome, Seq,
+    lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
 use switchbox_store::{EntryRefusal, OnCommit, QueueShare, Reply};
@@ -155,10 +156,18 @@ impl<'a> EntryBatch<'a> {
         self.entries.extend(dropped.map(|entry| (entry, OnCommit::Nothing)));
     }
 
+    /// Counts an event that was done, when its outcome is added.
+    pub(super) fn count_done(&mut self, effects: &[Effect]) {
+        self.tally.add_done(effects.len());
+    }
+
     /// Adds an event that was handled at the first attempt, without log lines, dead letter or condition.
     pub(super) fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= durable;
+        if let Outcome::Done { effects } = &handled.outcome {
+            self.count_done(effects);
+        }
         if let Some((Entry::Handled(run), OnCommit::Nothing)) = self.entries.last_mut()
             && run.time_ms == time_ms
             && Arc::ptr_eq(&run.digest, digest)

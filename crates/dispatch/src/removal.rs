@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Manager, lifecycle::REMOVED_KEPT, prepare::Error};
+use super::{Manager, canary_end, lifecycle::REMOVED_KEPT, prepare::Error};
 
 use switchbox_model::{
     Entry, PluginName,
@@ -67,6 +67,9 @@ impl Manager {
         let timers = &self.context.timers;
         // No timer fires after this.
         timers.lock(name).await.pause();
+        if let Some(runner) = self.routes.runner(name) {
+            canary_end::end(&runner, "the plugin was disabled or removed".into());
+        }
         let ended = self.routes.remove(name);
         for runner in &ended {
             runner.stop().await;

@@ -47,7 +47,11 @@ pub async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName)
 }
 
 fn write(plugins: &Manager, history: &History, name: &PluginName) {
-    let (windows, component) = plugins.windows(name);
+    let (mut windows, component) = plugins.windows(name);
+    if !plugins.is_running(name) {
+        // Its canary ended because it was switched off; its guard continues when it is enabled.
+        windows.guard = stored(history, name).guard;
+    }
     if let Err(error) = history.keep_windows(name, &text(&windows), component.as_deref()) {
         tracing::warn!(plugin = %name, %error, "what a restart of the host needs of the guard and the canary cannot be stored");
     }

@@ -18,8 +18,14 @@ pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
         EventKind::Topic => {
             hosts_topic(&trigger.device).map(|why| format!("{:?} is never seen: {why}", trigger.device))
         }
-        _ => device_id(&trigger.device).map(|why| format!("{:?} matches no device: {why}", trigger.device)),
+        _ => ids(&trigger.device),
     }
+}
+
+/// Why no device's id matches the pattern.
+#[must_use]
+pub fn ids(pattern: &str) -> Option<String> {
+    device_id(pattern).map(|why| format!("{pattern:?} matches no device: {why}"))
 }
 
 /// Why this grant allows nothing.

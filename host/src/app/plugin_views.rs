@@ -282,7 +282,7 @@ fn view(status: PluginStatus) -> Plugin {
         imports: status.imports,
         state_schema: described_schema,
         counters: PluginCounters {
-            events: totals.done + totals.rejected + totals.failed + totals.retried,
+            events: totals.events(),
             done: totals.done,
             retried: totals.retried,
             rejected: totals.rejected,
