@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     answer::typed,
     client::Client,
-    exit::wrong,
+    exit::{Code, failed, wrong},
     host::{HostOptions, OutputParser, OutputTo},
     since,
     url::escape,
@@ -104,7 +104,7 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
             return Ok(format!("{name} is being recorded; fetch it with `switchbox plugin record {name} --file FILE`"));
         }
     } else if written.is_none() {
-        bail!("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording");
+        return Err(wrong("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording"));
     }
     let waits = options.stop || options.time.is_some();
     let recording = if waits { Some(ended(&client, &path)?) } else { state(&client, &path)? };
@@ -163,7 +163,8 @@ fn state(client: &Client, path: &str) -> anyhow::Result<Option<PluginRecording>>
 fn ended(client: &Client, path: &str) -> anyhow::Result<PluginRecording> {
     let mut printed = 0;
     loop {
-        let recording = state(client, path)?.context("the host has no recording of it; was it started again?")?;
+        let missing = || failed(Code::NotFound, "the host has no recording of it; was it started again?");
+        let recording = state(client, path)?.ok_or_else(missing)?;
         if recording.ended.is_some() {
             return Ok(recording);
         }
