@@ -26,6 +26,9 @@ pub struct Plugin {
     pub summary: String,
     /// The settings as JSON, as the component got them.
     pub settings: String,
+    /// The limits in force, each by its key under `[limits]` and as text: those of the settings file, and the defaults of the others. Without
+    /// those that bound nothing; empty if no version runs.
+    pub limits: BTreeMap<String, String>,
     /// The component's default settings, as JSON.
     pub default_settings: String,
     /// The schema of the settings, if the component has one; the host refuses settings that violate it.

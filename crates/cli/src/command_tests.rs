@@ -170,6 +170,7 @@ fn an_operator_works_with_devices_and_plugins() {
 
     assert!(has_row(&run(&["plugin", "list"]).unwrap(), "relay running 0 0 0"));
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
+    assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "limits deadline 100ms"));
     assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
 }
 

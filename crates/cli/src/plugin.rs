@@ -224,6 +224,7 @@ fn list(answer: ListPluginsResponse) -> String {
 }
 
 fn details(plugin: Plugin) -> String {
+    let limits: Vec<_> = plugin.limits.iter().map(|(key, value)| format!("{key} {value}")).collect();
     let mut rows = vec![
         ("name".to_owned(), plugin.name),
         ("state".to_owned(), plugin.state),
@@ -238,6 +239,7 @@ fn details(plugin: Plugin) -> String {
         ("refused imports".to_owned(), plugin.refused_imports.join(", ")),
         ("empty imports".to_owned(), plugin.empty_imports.join(", ")),
         ("settings".to_owned(), plugin.settings.trim().to_owned()),
+        ("limits".to_owned(), limits.join(", ")),
         ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
         ("last error".to_owned(), plugin.last_error.unwrap_or_default()),
         ("warnings".to_owned(), plugin.warnings.join(", ")),

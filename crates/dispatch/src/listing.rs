@@ -42,6 +42,7 @@ impl Manager {
             grants_in_force: version.as_ref().map(|version| version.grants_in_force.clone()).unwrap_or_default(),
             imports: version.as_ref().map(|version| version.component.imports().to_vec()).unwrap_or_default(),
             settings: version.as_ref().map_or_else(|| "{}".into(), |version| version.setup.settings.clone()),
+            limits: version.as_ref().map(|version| version.setup.limits.clone()),
             description: description.cloned(),
             last_error: plugin
                 .error
