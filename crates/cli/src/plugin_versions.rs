@@ -45,7 +45,8 @@ pub(super) struct Diff {
 #[derive(Debug, clap::Args)]
 pub(super) struct Rollback {
     name: String,
-    /// A number of `plugin history`, or the beginning of a digest [default: the previous version that did not fail its guard]
+    /// A number of `plugin history`, or the beginning of a digest, at least 6 digits [default: the previous version that did not fail its
+    /// guard]
     #[arg(long, value_name = "N|DIGEST")]
     to: Option<String>,
 }
