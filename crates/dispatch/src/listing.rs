@@ -37,6 +37,7 @@ impl Manager {
             digest: version.as_ref().map(|version| version.digest.to_string()),
             version_id: version.as_ref().map(|version| version.id.clone()),
             component: plugin.origin.clone(),
+            in_force_ms: plugin.in_force_ms,
             triggers: version.as_ref().map(|version| version.trigger_list.clone()).unwrap_or_default(),
             grants: description.map(|description| description.grants.clone()).unwrap_or_default(),
             grants_in_force: version.as_ref().map(|version| version.grants_in_force.clone()).unwrap_or_default(),

@@ -193,6 +193,8 @@ pub struct PluginStatus {
     pub version_id: Option<String>,
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
+    /// When the version of its files came into force, milliseconds since the Unix epoch. Is `None` if that does not run.
+    pub in_force_ms: Option<u64>,
     pub description: Option<Description>,
     /// The triggers in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
