@@ -97,3 +97,12 @@ fn methods_have_the_answers_of_the_case() {
     );
     assert!(result[0].effects[0].to_text().contains("\"answer\":{\"door\":\"open\"}"), "{result:#?}");
 }
+
+#[test]
+fn an_event_without_data_is_refused() {
+    let error = serde_json::from_str::<Case>(r#"{"events": [{"device": "lamp-1"}]}"#).unwrap_err().to_string();
+    assert!(error.starts_with("missing field `data`"), "{error}");
+    let case: Case = serde_json::from_str(r#"{"events": [{"device": "lamp-1", "data": "connected"}]}"#).unwrap();
+    let [event] = &case.events[..] else { panic!("{case:?}") };
+    assert_eq!((event.number, event.time_ms, event.attempt), (0, 0, 1));
+}
