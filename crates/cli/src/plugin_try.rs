@@ -1,14 +1,17 @@
 //! `switchbox plugin try`: shows what a plugin would do with an event, on a running host, which carries nothing out.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::{
-    answer::typed, client::Client, context::DATA_VARIABLE, exit::wrong, host::HostOptions, names::Names, payload,
-    table, url::escape,
+    answer::typed, client::Client, context::DATA_VARIABLE, exit::wrong, host::HostOptions, language::Language,
+    names::Names, payload, table, url::escape,
 };
 use switchbox_admin_api::{Base64, Int64, TryMethodAnswer, TryPluginRequest, TryPluginResponse};
 use switchbox_dry_run::effect::EffectLine;
@@ -75,6 +78,13 @@ fn call(client: &Client, name: &PluginName, request: &TryPluginRequest) -> anyho
 /// A plugin's name; for a file also its bytes.
 pub(super) fn what(what: &str) -> anyhow::Result<(PluginName, Option<Vec<u8>>)> {
     let path = Path::new(what);
+    let is_rule =
+        |ending: &OsStr| Language::ALL.iter().any(|language| language.ending().is_some_and(|of| of == ending));
+    if path.extension().is_some_and(is_rule) && path.is_file() {
+        return Err(wrong(format!(
+            "{what} is a rule's source, and a component is tried: build it with `switchbox plugin build`"
+        )));
+    }
     if !what.contains('/') && path.extension().is_none_or(|ending| ending != "wasm") {
         return Ok((PluginName::new(what)?, None));
     }
