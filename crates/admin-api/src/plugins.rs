@@ -286,11 +286,13 @@ pub struct GrantRequest {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct GrantResponse {
     pub name: String,
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub grants: GrantPatterns,
+    /// What the plugin may do with them: those that it asks for. Empty if the host does not know yet what it asks for.
+    pub grants_in_force: Vec<String>,
 }
 
 /// A plugin that is part of the host: `component = "builtin:NAME"` runs it.

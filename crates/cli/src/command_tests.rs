@@ -172,6 +172,14 @@ fn an_operator_works_with_devices_and_plugins() {
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "limits deadline 100ms"));
     assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+    std::fs::write(host.folder.join("relay.toml"), "").unwrap();
+    let granted = run(&["plugin", "grant", "relay", "config=lamp-1", "read=*"]).unwrap();
+    assert_eq!(granted, "relay may do this now: config lamp-1");
+    let granted = run(&["plugin", "grant", "relay", "config=fan-1"]).unwrap();
+    assert!(
+        granted.starts_with("relay may do nothing now: none of what it asks for is granted by config fan-1;"),
+        "{granted}"
+    );
 }
 
 #[test]
