@@ -26,6 +26,9 @@ pub struct Plugin {
     pub summary: String,
     /// The settings as JSON, as the component got them.
     pub settings: String,
+    /// The limits in force, each by its key under `[limits]` and as text: those of the settings file, and the defaults of the others. Without
+    /// those that bound nothing; empty if no version runs.
+    pub limits: BTreeMap<String, String>,
     /// The component's default settings, as JSON.
     pub default_settings: String,
     /// The schema of the settings, if the component has one; the host refuses settings that violate it.
@@ -289,11 +292,13 @@ pub struct GrantRequest {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct GrantResponse {
     pub name: String,
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub grants: GrantPatterns,
+    /// What the plugin may do with them: those that it asks for. Empty if the host does not know yet what it asks for.
+    pub grants_in_force: Vec<String>,
 }
 
 /// A plugin that is part of the host: `component = "builtin:NAME"` runs it.

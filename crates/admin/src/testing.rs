@@ -72,6 +72,7 @@ impl Plugins for OnePlugin {
                 state: "running".into(),
                 component: "plugins/relay.wasm".into(),
                 grants: vec!["config lamp-*".into()],
+                limits: [("deadline".into(), "100ms".into())].into(),
                 ..Plugin::default()
             }]
         })

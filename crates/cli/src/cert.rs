@@ -16,7 +16,7 @@ use rcgen::{
 use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
 use zeroize::Zeroizing;
 
-use super::credential::write_private;
+use super::{credential::write_private, exit::wrong};
 use switchbox_model::DeviceId;
 use switchbox_support::clock;
 
@@ -149,7 +149,8 @@ fn authority(folder: &Path, key_type: KeyType) -> anyhow::Result<(Issuer<'static
 }
 
 fn params(name: &str, names: Vec<String>, days: i64) -> anyhow::Result<CertificateParams> {
-    let mut params = CertificateParams::new(names).context("a name is neither a host's name nor an address")?;
+    let mut params = CertificateParams::new(names)
+        .map_err(|e| wrong(format!("a name is neither a host's name nor an address: {e}")))?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.use_authority_key_identifier_extension = true;
     // One day back, because the clocks of devices may be wrong.

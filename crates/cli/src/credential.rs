@@ -18,7 +18,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{answer::typed, client::Client, example, public_key::PublicKey, table::table, when::at};
+use super::{
+    answer::typed,
+    client::Client,
+    example,
+    exit::{Code, failed},
+    public_key::PublicKey,
+    table::table,
+    when::at,
+};
 use switchbox_admin_api::{
     DeviceCredential, Listeners, PublicKeyCredential, PublicKeyFormat, SetPasswordRequest, Time,
 };
@@ -210,10 +218,13 @@ impl Action {
 /// The credential with this number in the list; numbers start at 1. `what` names the command that lists them.
 pub(super) fn numbered<'a, T>(credentials: &'a [T], number: usize, what: &str, owner: &str) -> anyhow::Result<&'a T> {
     let found = number.checked_sub(1).and_then(|at| credentials.get(at));
-    found.with_context(|| {
+    let missing = || {
         let count = credentials.len();
-        format!("{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them")
-    })
+        let text =
+            format!("{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them");
+        failed(Code::NotFound, text)
+    };
+    Ok(found.ok_or_else(missing)?)
 }
 
 fn row(number: usize, credential: &DeviceCredential) -> Vec<String> {

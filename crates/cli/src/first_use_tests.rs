@@ -262,6 +262,10 @@ fn the_data_of_a_try_is_what_data_says_whatever_it_is() {
         assert!(error.starts_with(&begin) && error.ends_with("name that by SWITCHBOX_DATA=DIR"), "{error}");
     }
     assert!(tried(&["--device", "lamp-1"]).unwrap_err().contains("give the event's data"));
+    let rule = host.folder.with_extension("js");
+    std::fs::write(&rule, "export const handler = {};").unwrap();
+    let error = run(&["plugin", "try", rule.to_str().unwrap(), "--device", "lamp-1", "on"]).unwrap_err();
+    assert!(error.contains("build it with `switchbox plugin build`"), "{error}");
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::io::{self, Stderr, Write};
 
 use tracing_subscriber::EnvFilter;
 
+use super::exit::wrong;
 use switchbox_support::terminal;
 
 /// `filter`: as in `RUST_LOG`, which is used if it is `None`.
 pub fn start(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
     let from_environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(from_environment.as_deref()).unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter}: {e}"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|e| wrong(format!("--log {filter}: {e}")))?;
     let colours = terminal::log().1;
     let writer = move || OneLine { out: terminal::log().0, colours };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours).init();

@@ -50,6 +50,8 @@ pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
     /// `builtin:NAME` or the component's path.
     pub(super) origin: Option<String>,
+    /// When the version of its files came into force, milliseconds since the Unix epoch. `None` if that does not run.
+    pub(super) in_force_ms: Option<u64>,
     /// Why the plugin's files are not used.
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
@@ -160,12 +162,12 @@ impl Manager {
             Some(previous) => self.prepare_previous(name, previous).await,
             None => None,
         };
-        self.activate(name, version, identity, previous).await?;
+        let in_force_ms = Some(self.activate(name, version, identity, previous).await?);
         if let Some(version) = start_version {
             self.start_timer(name, version).await?;
         }
-        let running =
-            InstalledPlugin { state: Some(PluginState::Running), origin: Some(origin), ..InstalledPlugin::default() };
+        let (state, origin) = (Some(PluginState::Running), Some(origin));
+        let running = InstalledPlugin { state, origin, in_force_ms, ..InstalledPlugin::default() };
         self.update(name, |plugin| *plugin = running);
         Ok(())
     }
@@ -274,14 +276,15 @@ impl Manager {
     }
 
     /// Puts the version in force: in the plugin's runner, or in a new one if the plugin does not run. `previous`: the version that comes back if
-    /// this one violates its guard, and the window of the guard if it had begun before the host was restarted.
+    /// this one violates its guard, and the window of the guard if it had begun before the host was restarted. Returns when it came into force:
+    /// no execution of it ended before.
     async fn activate(
         &self,
         name: &PluginName,
         version: Version,
         identity: Identity,
         previous: Option<(Version, Option<GuardWindow>)>,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         if let Some(runner) = self.routes.runner(name) {
             let last_identity =
                 self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
@@ -293,9 +296,10 @@ impl Manager {
             if runner.version().id != version.id {
                 canary_end::end(&runner, "another version came into force".into());
             }
+            let in_force_ms = clock::now_ms();
             runner.versions.replace(version);
             self.context.routes_changed();
-            return Ok(());
+            return Ok(in_force_ms);
         }
         let resumed = self.context.recovery.lock().resume(name);
         let is_unchanged = self
@@ -324,13 +328,14 @@ impl Manager {
         if let Some((previous, window)) = previous {
             runner.versions.guard(previous, window);
         }
+        let in_force_ms = clock::now_ms();
         self.routes.add(runner.clone());
         self.continue_recording(name);
         self.context.recovery.lock().forget(name);
         self.context.timers.resume(name);
         // An event whose routes were looked up before `add` is in the journal already, and is read from there.
         runner.begin();
-        Ok(())
+        Ok(in_force_ms)
     }
 
     /// Gives a plugin that sees timers the event that it is new, or that its component or settings changed; once for each version.

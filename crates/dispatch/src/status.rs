@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use switchbox_model::{lifecycle::RolledBack, limits::LimitName};
-use switchbox_plugin_runtime::{Description, Execution, GrantRequest, Trigger, Verdict};
+use switchbox_plugin_runtime::{Description, Execution, GrantRequest, Limits, Trigger, Verdict};
 
 /// A plugin's counters, since the host started. `Totals` explains each.
 #[derive(Debug, Default)]
@@ -209,6 +209,8 @@ pub struct PluginStatus {
     pub version_id: Option<String>,
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
+    /// When the version of its files came into force, milliseconds since the Unix epoch. Is `None` if that does not run.
+    pub in_force_ms: Option<u64>,
     pub description: Option<Description>,
     /// The triggers in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
@@ -220,6 +222,8 @@ pub struct PluginStatus {
     pub imports: Vec<String>,
     /// JSON, as given to the component.
     pub settings: String,
+    /// Is `None` if no version runs.
+    pub limits: Option<Limits>,
     /// Why the newest files do not run, or the last error of an execution.
     pub last_error: Option<String>,
     /// Events that wait in memory.

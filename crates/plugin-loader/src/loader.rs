@@ -104,7 +104,8 @@ impl Loader {
             digest: String::new(),
             component: file_name(&component.origin).to_owned(),
             settings: text.clone(),
-            time_ms: clock::now_ms(),
+            // Known when it is in force.
+            time_ms: 0,
             by: (self.author_of)(name, component.bytes.as_ref(), text.as_bytes()),
             about: Summary::default(),
         };
@@ -117,7 +118,9 @@ impl Loader {
         if result.is_ok()
             && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
         {
-            self.record_version(name, new_version, (bytes, script), &status).await;
+            // Executions are attributed to versions by this time.
+            let time_ms = status.in_force_ms.unwrap_or_else(clock::now_ms);
+            self.record_version(name, NewVersion { time_ms, ..new_version }, (bytes, script), &status).await;
             if let Some(canary) = canary {
                 self.resume_canary(name, canary).await;
             }

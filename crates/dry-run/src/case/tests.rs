@@ -115,3 +115,12 @@ fn the_text_of_a_failure_is_not_compared_and_every_other_outcome_is() {
         assert_eq!(differences(&expected, &actual), [text]);
     }
 }
+
+#[test]
+fn an_event_without_data_is_refused() {
+    let error = serde_json::from_str::<Case>(r#"{"events": [{"device": "lamp-1"}]}"#).unwrap_err().to_string();
+    assert!(error.starts_with("missing field `data`"), "{error}");
+    let case: Case = serde_json::from_str(r#"{"events": [{"device": "lamp-1", "data": "connected"}]}"#).unwrap();
+    let [event] = &case.events[..] else { panic!("{case:?}") };
+    assert_eq!((event.number, event.time_ms, event.attempt), (0, 0, 1));
+}
