@@ -84,7 +84,7 @@ fn a_wrong_argument_and_something_missing_end_with_codes_of_their_own() {
     ] {
         assert_eq!(code(wrong), Some(2), "{wrong:?}");
     }
-    host.device("lamp-1");
+    assert_eq!(code(&["device", "create", "lamp-1"]), None);
     for missing in [&["plugin", "diff", "relay", "9"][..], &["device", "credential", "remove", "lamp-1", "3"]] {
         assert_eq!(code(missing), Some(4), "{missing:?}");
     }
@@ -172,6 +172,7 @@ fn an_operator_works_with_devices_and_plugins() {
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "limits deadline 100ms"));
     assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+    std::fs::create_dir_all(&host.folder).unwrap();
     std::fs::write(host.folder.join("relay.toml"), "").unwrap();
     let granted = run(&["plugin", "grant", "relay", "config=lamp-1", "read=*"]).unwrap();
     assert_eq!(granted, "relay may do this now: config lamp-1");
