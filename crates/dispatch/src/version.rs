@@ -18,7 +18,8 @@ use super::{
     version_guard,
 };
 use switchbox_plugin_runtime::{
-    Component, Description, GrantPatterns, GrantRequest, PluginSettings, Setup, Trigger, Triggers, guard::GuardSettings,
+    Component, Description, GrantPatterns, GrantRequest, PluginSettings, Setup, Trigger, Triggers,
+    guard::GuardSettings, taken_away,
 };
 use switchbox_support::clock;
 
@@ -166,7 +167,8 @@ impl Versions {
     }
 
     /// Adds executions to a version's statistics. If it is the current version, is under guard and violates its guard, returns the
-    /// previous version and the reason. The previous version is current then, unless it keeps the state in another schema.
+    /// previous version and the reason. The previous version is current then, unless it keeps the state in another schema. Returns the version
+    /// itself if it stays in force.
     pub(super) fn observe(
         &self,
         version: &Arc<Version>,
@@ -203,6 +205,15 @@ impl Versions {
         versions.previous = None;
         self.under_guard.store(false, Ordering::Release);
         let why = why?;
+        // Only an operator gives back what an operator has taken away.
+        if let Some(what) = taken_away(&previous.files, &version.files) {
+            return Some((
+                version.clone(),
+                format!(
+                    "{why}; it stays in force, because the version before has {what}, which its settings take away"
+                ),
+            ));
+        }
         if previous.schema() == version.schema() {
             versions.current = previous.clone();
             self.epoch.fetch_add(1, Ordering::Release);
