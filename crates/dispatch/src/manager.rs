@@ -153,7 +153,7 @@ impl Manager {
         let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
         let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
-        tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
+        let digest = version.digest.clone();
         let start_version =
             version.triggers.sees_timers().then(|| start_version_id(&version.digest, &version.setup.settings));
         let previous = match previous {
@@ -161,6 +161,7 @@ impl Manager {
             None => None,
         };
         self.activate(name, version, identity, previous).await?;
+        tracing::info!(plugin = %name, %digest, component = %origin, "in force");
         if let Some(version) = start_version {
             self.start_timer(name, version).await?;
         }
@@ -231,10 +232,10 @@ impl Manager {
         }
     }
 
-    /// Removes the compiled code of components that no plugin runs or ran last.
+    /// Removes the compiled code of components that no plugin runs or ran last, and that none of them may need at the next start.
     pub(super) async fn prune_compiled(&self) {
         let mut used: HashSet<_> = self.context.lifecycles.lock().digests();
-        used.extend(self.routes.table().iter().map(|runner| runner.version().digest.to_string()));
+        used.extend(self.routes.table().iter().flat_map(|runner| runner.digests()));
         self.compiler.retain_compiled(used).await;
     }
 
@@ -313,6 +314,7 @@ impl Manager {
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| {
                     (lifecycle.identity, lifecycle.off_ms, lifecycle.removed) = (Some(identity), None, false);
+                    lifecycle.compiled.clear();
                 });
                 (from, handled)
             }

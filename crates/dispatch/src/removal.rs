@@ -68,6 +68,7 @@ impl Manager {
         // No timer fires after this.
         timers.lock(name).await.pause();
         let ended = self.routes.remove(name);
+        let compiled: Vec<_> = ended.iter().flat_map(|runner| runner.digests()).collect();
         for runner in &ended {
             runner.stop().await;
         }
@@ -85,10 +86,10 @@ impl Manager {
         let (time_ms, due_again) = (clock::now_ms(), timers_lock.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
         timers_lock.set_due_again(due_again);
-        self.context
-            .lifecycles
-            .lock()
-            .change(name, |lifecycle| (lifecycle.off_ms, lifecycle.removed) = (Some(time_ms), removed));
+        self.context.lifecycles.lock().change(name, |lifecycle| {
+            (lifecycle.off_ms, lifecycle.removed) = (Some(time_ms), removed);
+            lifecycle.compiled.extend(compiled);
+        });
         Ok(())
     }
 

@@ -127,6 +127,14 @@ impl Runner {
         self.versions.current()
     }
 
+    /// The digests of the components that it runs, and of the one that comes back if the version in force fails.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let canary = self.canary().map(|canary| canary.version.clone());
+        let shadow = self.shadow().map(|shadow| shadow.candidate.clone());
+        let versions = [Some(self.version()), self.versions.previous(), canary, shadow];
+        versions.into_iter().flatten().map(|version| version.digest.to_string()).collect()
+    }
+
     /// The running shadow.
     pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
         if !self.has_shadow.load(Ordering::Acquire) {

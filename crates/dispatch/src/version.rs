@@ -97,6 +97,11 @@ impl Versions {
         self.versions.read().current.clone()
     }
 
+    /// The version that comes back if the current one violates its guard. Returns `None` if the current one is not under guard.
+    pub(super) fn previous(&self) -> Option<Arc<Version>> {
+        self.versions.read().previous.clone()
+    }
+
     /// The current version is the same as long as this number is.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
