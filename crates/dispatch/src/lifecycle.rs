@@ -39,6 +39,27 @@ pub(super) struct Lifecycle {
     overdue: bool,
 }
 
+/// Why a plugin is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OffReason {
+    Disabled,
+    /// Its settings have no grants any more.
+    NeedsConsent,
+    /// Its files are gone, or are those of another plugin.
+    Removed,
+}
+
+impl OffReason {
+    /// The error of the events that it had not handled.
+    pub(super) fn error(self) -> &'static str {
+        match self {
+            Self::Disabled => "the plugin was disabled before it had handled the event",
+            Self::NeedsConsent => "the consent to the plugin's grants was withdrawn before it had handled the event",
+            Self::Removed => "the plugin was removed before it had handled the event",
+        }
+    }
+}
+
 impl Lifecycle {
     /// Whether a component with this identity is the same plugin.
     pub(super) fn is_same_plugin(&self, identity: &Identity) -> bool {

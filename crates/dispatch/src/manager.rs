@@ -19,7 +19,7 @@ use super::{
     backlog::CatchUp,
     canary_end, catch_up,
     context::Context,
-    lifecycle::{self, Lifecycles},
+    lifecycle::{self, Lifecycles, OffReason},
     migration::{self, Reason},
     prepare::{Compiler, Component, Error, Prepared, PreviousVersion, version_id},
     recovery::Recovery,
@@ -172,7 +172,7 @@ impl Manager {
     }
 
     async fn disable(&self, name: &PluginName, origin: String) -> Result<(), Error> {
-        self.switch_off(name, false).await?;
+        self.switch_off(name, OffReason::Disabled).await?;
         // A version that was rolled back is tried again after the plugin was disabled and enabled.
         self.forget_rolled_back(name, "").await?;
         let (state, origin) = (Some(PluginState::Disabled), Some(origin));
@@ -188,7 +188,7 @@ impl Manager {
         origin: String,
         waiting_description: Description,
     ) -> Result<(), Error> {
-        self.switch_off(name, false).await?;
+        self.switch_off(name, OffReason::NeedsConsent).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
             *plugin = InstalledPlugin {
