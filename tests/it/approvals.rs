@@ -162,3 +162,32 @@ fn a_plugin_that_calls_new_devices_too_fast_is_refused() {
     assert_eq!(plugin["limitsHit"]["max-new-targets-per-minute"], 2, "the call, and the effects: {plugin}");
     host.stop();
 }
+
+#[test]
+fn an_event_that_waits_when_its_plugin_is_disabled_is_a_dead_letter_and_can_be_handled_later() {
+    let host_folder = host_folder("max-targets-per-event = 1", 2);
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    (0..2).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
+    host.device("switch-1").event("on");
+    let id = waiting(&host, 1)[0]["id"].clone();
+    let switch = |verb: &str, state: &str| {
+        let answer = admin.post(&format!("/v1/plugins/fleet:{verb}"), &json!({})).ok();
+        assert_eq!(answer["state"], state);
+    };
+    switch("disable", "disabled");
+    assert_eq!(waiting(&host, 0).len(), 0);
+    let dead_letters = admin.dead_letters();
+    let error = dead_letters[0]["error"].as_str().unwrap();
+    assert!(dead_letters.len() == 1 && error.contains("the plugin was disabled"), "{dead_letters:?}");
+    host.logged(&["fleet", "the plugin was disabled before it had handled the event", "dead-letters redrive"]);
+    host.kill();
+    let host = host_folder.start();
+    assert_eq!(host.admin().dead_letters(), dead_letters, "it is on the disk");
+    let _ = host.admin().post("/v1/plugins/fleet:enable", &json!({})).ok();
+    host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    let _ = host.cli(&host_folder, &["dead-letters", "redrive", "--plugin", "fleet"]);
+    assert_eq!(waiting(&host, 1)[0]["id"], id);
+    host.stop();
+}

@@ -166,7 +166,7 @@ pub struct PluginRolledBack {
     pub digest: String,
     pub error: String,
     pub time: Time,
-    /// Whether the version stays in force, because its migration of the state cannot be undone.
+    /// Whether the version stays in force, because its migration of the state cannot be undone or its settings take something away.
     pub stays: bool,
     /// When the rollback ends.
     pub until: String,
@@ -248,7 +248,7 @@ pub struct VersionInForce {
 pub struct VersionRolledBack {
     pub why: String,
     pub time: Time,
-    /// Whether it stays in force, because its migration of the state cannot be undone.
+    /// Whether it stays in force, because its migration of the state cannot be undone or its settings take something away.
     pub stays: bool,
 }
 

@@ -67,8 +67,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
         let decided = tokio::select! {
             decided = decided => decided.ok(),
             () = tokio::time::sleep(MAX_WAIT) => None,
-            // The event is in the journal and will be handled again.
-            () = runner.ending.cancelled() => return drop(waiting),
+            () = runner.ending.cancelled() => return runner.leave_unfinished(uncommitted.job),
         };
         let mut uncommitted = *uncommitted;
         uncommitted.hold_reason = match &decided {
@@ -100,7 +99,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
         waiting.decided = true;
         if let NextStep::Retry(job) = next {
             // The objects of the effects have changed meanwhile, so the plugin handles the event again.
-            runner.backlog.redrive(*job);
+            runner.handle_again(*job);
         }
         drop(waiting);
         if let Some(decided) = decided {

@@ -19,7 +19,7 @@ use super::{
     backlog::CatchUp,
     canary_end, catch_up,
     context::Context,
-    lifecycle::{self, Lifecycles},
+    lifecycle::{self, Lifecycles, OffReason},
     migration::{self, Reason},
     prepare::{Compiler, Component, Error, Prepared, PreviousVersion, version_id},
     recovery::Recovery,
@@ -155,7 +155,7 @@ impl Manager {
         let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
         let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
-        tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
+        let digest = version.digest.clone();
         let start_version =
             version.triggers.sees_timers().then(|| start_version_id(&version.digest, &version.setup.settings));
         let previous = match previous {
@@ -163,6 +163,7 @@ impl Manager {
             None => None,
         };
         let in_force_ms = Some(self.activate(name, version, identity, previous).await?);
+        tracing::info!(plugin = %name, %digest, component = %origin, "in force");
         if let Some(version) = start_version {
             self.start_timer(name, version).await?;
         }
@@ -173,7 +174,7 @@ impl Manager {
     }
 
     async fn disable(&self, name: &PluginName, origin: String) -> Result<(), Error> {
-        self.switch_off(name, false).await?;
+        self.switch_off(name, OffReason::Disabled).await?;
         // A version that was rolled back is tried again after the plugin was disabled and enabled.
         self.forget_rolled_back(name, "").await?;
         let (state, origin) = (Some(PluginState::Disabled), Some(origin));
@@ -189,7 +190,7 @@ impl Manager {
         origin: String,
         waiting_description: Description,
     ) -> Result<(), Error> {
-        self.switch_off(name, false).await?;
+        self.switch_off(name, OffReason::NeedsConsent).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
             *plugin = InstalledPlugin {
@@ -233,10 +234,10 @@ impl Manager {
         }
     }
 
-    /// Removes the compiled code of components that no plugin runs or ran last.
+    /// Removes the compiled code of components that no plugin runs or ran last, and that none of them may need at the next start.
     pub(super) async fn prune_compiled(&self) {
         let mut used: HashSet<_> = self.context.lifecycles.lock().digests();
-        used.extend(self.routes.table().iter().map(|runner| runner.version().digest.to_string()));
+        used.extend(self.routes.table().iter().flat_map(|runner| runner.digests()));
         self.compiler.retain_compiled(used).await;
     }
 
@@ -317,6 +318,7 @@ impl Manager {
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| {
                     (lifecycle.identity, lifecycle.off_ms, lifecycle.removed) = (Some(identity), None, false);
+                    lifecycle.compiled.clear();
                 });
                 (from, handled)
             }

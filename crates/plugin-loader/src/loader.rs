@@ -93,11 +93,15 @@ impl Loader {
         let was_rolled_back = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.is_still_in_force();
         if let Some(rolled_back) = self.plugins.rolled_back(name).filter(was_rolled_back)
             && settings.enabled
-            && let Some((instead, settings)) = self.stored_version(name, rolled_back.instead.clone()).await
+            && let Some((instead, stored)) = self.stored_version(name, rolled_back.instead.clone()).await
         {
-            let result = self.plugins.upsert(name, instead, settings, None).await;
-            self.plugins.report_rolled_back(name, &rolled_back);
-            return result;
+            if plugin::taken_away(&stored, &settings).is_none() {
+                let result = self.plugins.upsert(name, instead, stored, None).await;
+                self.plugins.report_rolled_back(name, &rolled_back);
+                return result;
+            }
+            // An earlier host went back to a version with more grants or higher limits than the plugin's files have.
+            self.plugins.forget_other_rollback(name, "").await?;
         }
         let new_version = NewVersion {
             id,

@@ -2,7 +2,6 @@
 //! when it is started. A kill loses the counts of a second at most.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -20,17 +19,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Stores the windows that have changed, again and again until the host stops.
 pub async fn run(plugins: Arc<Manager>, history: History, shutdown: CancellationToken) {
-    let mut stored: HashMap<PluginName, String> = HashMap::new();
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(INTERVAL) => false,
             () = shutdown.cancelled() => true,
         };
         for (name, windows) in plugins.all_windows() {
-            let text = text(&windows);
-            if stored.get(&name).map_or("", String::as_str) != text {
+            if !history.keeps_windows(&name, &text(&windows)) {
                 store(&plugins, &history, &name).await;
-                stored.insert(name, text);
             }
         }
         if stopping {

@@ -119,7 +119,7 @@ fn common(capability: Capability, requested: &str, given: &str) -> Option<String
 }
 
 /// Whether `wide` matches all that `narrow` matches. For globs it returns false if that cannot be decided easily.
-fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
+pub(super) fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
     let one_level = !narrow.contains(['/', '{', '[', '\\']) && !narrow.contains("**");
     match (capability, wide) {
         (Capability::Publish, _) => topic::covers(wide, narrow),
