@@ -122,6 +122,28 @@ impl Project {
         );
     }
 
+    /// In JavaScript and TypeScript, 64-bit numbers go to the host as the types say.
+    fn sends_numbers(&self, check: &[&str]) {
+        let source = self.folder().join(format!("too-warm.{}", self.language));
+        let rule = fs::read_to_string(&source).unwrap();
+        let imports = "import { send } from \"switchbox:plugin/command@0.1.0\";\n\
+             import { set as keep } from \"switchbox:plugin/state@0.1.0\";\n\
+             import { set as setTimer } from \"switchbox:plugin/timer@0.1.0\";\nimport { write }";
+        let calls = "setTimer(\"off\", { tag: \"after\", val: 1000 }, bytes(\"\"));\n\
+             keep(\"event\", bytes(`${Math.max(event.id, 1)}`), 0);\n\
+             send(settings.target, bytes(\"on\"), { subfolder: \"\", ttlMs: 60000 });\n        write(";
+        let changed = rule.replace("import { write }", imports).replace("        write(", calls);
+        let grants = "grants: [{ capability: \"command\", pattern: chosen.target }, ";
+        fs::write(&source, changed.replace("grants: [", grants)).unwrap();
+        self.run("tsc", check);
+        self.switchbox(&["plugin", "build", &self.folder().display().to_string()]);
+        let does = self.does(&self.folder().join("too-warm.wasm"), "{}");
+        for part in ["\"delay_ms\": 1000", "\"ttlMs\": 60000", "\"expected\": 0", "\"outcome\": \"done\""] {
+            assert!(does.contains(part), "{}, {part}: {does}", self.language);
+        }
+        fs::write(source, rule).unwrap();
+    }
+
     /// Runs a program of the tool chain in the project's folder.
     fn run(&self, tool: &str, arguments: &[&str]) {
         let mut command = Command::new(found(tool).unwrap());
@@ -202,6 +224,7 @@ fn javascript_and_typescript() {
     let options = ["--allowJs", "--checkJs", "--noEmit", "--strict", "false", "--types", "", "--ignoreConfig"];
     let options = [&options[..], &["--lib", "es2022", "--module", "esnext", "too-warm.js"]].concat();
     project.run("tsc", &options);
+    project.sends_numbers(&options);
     let component = project.built();
     let (host_folder, host, plugin) = host_with(&component);
     assert_eq!(plugin["refusedImports"], Value::Array(Vec::new()), "{plugin}");
@@ -217,6 +240,7 @@ fn javascript_and_typescript() {
 
     let project = Project::new("ts", &[]);
     project.run("tsc", &[]);
+    project.sends_numbers(&[]);
     let component = project.built();
     let (host_folder, host, _) = host_with(&component);
     follows(&host);
