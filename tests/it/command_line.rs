@@ -43,6 +43,7 @@ fn the_exit_code_says_what_went_wrong() {
         (2, &["device", "update", "lamp-1"]),
         (2, &["events", "--kind", "none"]),
         (2, &["events", "--since", "yesterday"]),
+        (2, &["plugin", "canary", "night-light", "--share", "1"]),
         (4, &["device", "get", "lamp-2"]),
         (4, &["plugin", "logs", "nobody"]),
         (4, &["explain", "99"]),
