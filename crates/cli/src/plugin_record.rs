@@ -104,7 +104,7 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
             return Ok(format!("{name} is being recorded; fetch it with `switchbox plugin record {name} --file FILE`"));
         }
     } else if written.is_none() {
-        bail!("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording");
+        return Err(wrong("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording"));
     }
     let waits = options.stop || options.time.is_some();
     let recording = if waits { Some(ended(&client, &path)?) } else { state(&client, &path)? };

@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::json;
 
-use super::{answer::typed, host::HostOptions, table, url::escape};
+use super::{answer::typed, exit::wrong, host::HostOptions, table, url::escape};
 use switchbox_admin_api::{Base64, PluginShadow, ShadowPluginRequest};
 use switchbox_model::PluginName;
 
@@ -48,9 +48,9 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
         client.post(&format!("{path}:stopShadow"), &json!({}))?
     } else {
         if options.component.is_none() && options.settings.is_none() {
-            bail!(
-                "name the candidate with --component FILE or --settings FILE; --report and --stop are about a shadow that there is"
-            );
+            return Err(wrong(
+                "name the candidate with --component FILE or --settings FILE; --report and --stop are about a shadow that there is",
+            ));
         }
         client.post(&format!("{path}:shadow"), &request(options)?)?
     };
