@@ -114,7 +114,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
     }
     if let Action::New { name, folder, lang, sdk } = &options.action {
         let folder = folder.clone().unwrap_or_else(|| name.into());
-        return Ok(next_steps(&plugin_new::create(name, &folder, *lang, sdk.as_deref())?).into());
+        let created = plugin_new::create(name, &folder, *lang, sdk.as_deref()).map_err(|error| match error {
+            plugin_new::Error::NotEmpty(_) | plugin_new::Error::Write { .. } => error.into(),
+            argument => wrong(argument.to_string()),
+        });
+        return Ok(next_steps(&created?).into());
     }
     let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text).into())
