@@ -109,6 +109,18 @@ fn a_journal_whose_end_is_lost_continues_after_the_row_of_the_documents() {
 }
 
 #[test]
+fn a_journal_whose_folder_is_missing_begins_anew_after_the_row_of_the_documents() {
+    let (data, _) = folder();
+    fs::remove_dir_all(data.path().join(FOLDER)).unwrap();
+    let error = decide(data.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("switchbox repair"), "{error}");
+    let done = repair::repair(data.path(), false).unwrap();
+    assert!(done.lines[0].contains(&format!("rows 1 to {APPLIED} are missing")), "{:?}", done.lines);
+    let decided = decide(data.path()).unwrap();
+    assert_eq!((decided.applied, decided.inspection.end().row), (APPLIED, APPLIED));
+}
+
+#[test]
 fn without_its_journal_the_store_continues_with_its_documents() {
     let (data, written) = folder();
     let after = |record: &&TestRecord| record.row > APPLIED + 1;
