@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use switchbox_journal::{FOLDER, Files, Journal, record};
 
 use crate::{
+    Error,
     decide::decide,
     journal_damage_tests::{APPLIED, ROWS, TestRecord, bytes, folder},
     repair,
@@ -146,6 +147,10 @@ fn documents_that_cannot_be_read_are_made_anew_from_a_whole_journal() {
         fs::remove_file(data.path().join(name)).unwrap();
     }
     fs::write(data.path().join("state.db"), [7; 8_192]).unwrap();
+    match decide(data.path()) {
+        Err(Error::Damaged(text)) => assert!(text.contains("state.db") && text.contains("switchbox repair"), "{text}"),
+        decided => panic!("{:?}", decided.map(|_| ())),
+    }
     let done = repair::repair(data.path(), false).unwrap();
     assert!(done.lines[0].contains("makes it anew"), "{:?}", done.lines);
     let decided = decide(data.path()).unwrap();
