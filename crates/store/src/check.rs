@@ -49,6 +49,8 @@ pub fn check(data: &Path) -> Result<Checked, Error> {
             let name = schema::path(data).display().to_string();
             checked.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
         }
+        // It is not damaged: the version that wrote it reads it.
+        Err(error @ Error::OtherVersion { .. }) => return Err(error),
         Err(error) => checked.problems.push(error.to_string()),
     }
     if let Err(error) = decide::decide(data) {

@@ -156,3 +156,20 @@ fn documents_that_cannot_be_read_are_made_anew_from_a_whole_journal() {
     let decided = decide(data.path()).unwrap();
     assert_eq!((decided.applied, decided.inspection.end().row), (0, ROWS));
 }
+
+#[test]
+fn documents_of_another_version_are_neither_damaged_nor_changed_by_a_repair() {
+    let (data, _) = folder();
+    let state = crate::schema::open_writer(data.path()).unwrap();
+    state.pragma_update(None, "user_version", 2).unwrap();
+    // Closed, it would have no write-ahead log.
+    std::mem::forget(state);
+    let before = bytes(data.path());
+    for without_journal in [false, true] {
+        let error = repair::repair(data.path(), without_journal).unwrap_err();
+        assert!(matches!(error, Error::OtherVersion { found: 2, .. }), "{error}");
+    }
+    let error = crate::check(data.path()).unwrap_err();
+    assert!(matches!(error, Error::OtherVersion { found: 2, .. }), "{error}");
+    assert!(before == bytes(data.path()), "it was changed");
+}

@@ -41,6 +41,8 @@ pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let inspection = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
     let documents = match decide::read_documents(data) {
         Ok(documents) => documents,
+        // It is whole: the version that wrote it reads it.
+        Err(error @ Error::OtherVersion { .. }) => return Err(error),
         Err(error) => return without_documents(data, &inspection, error),
     };
     let applied = documents.applied;
