@@ -21,6 +21,11 @@ use switchbox_support::clock;
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
 const LEFT_OUT: [&str; 7] = [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER];
+/// Folders that the host keeps in the data folder. No backup is made in them. A file of any name may be in them, as devices upload files.
+const OF_THE_HOST: [&str; 9] =
+    [FOLDER, "audit", "compiled", "components", "files", "plugins", "recordings", "uploads", quarantine::FOLDER];
+/// The name of a backup that is being made, or was interrupted, ends in this.
+const PARTIAL: &str = ".partial";
 /// Bytes that are read at once.
 const CHUNK: u64 = 1024 * 1024;
 
@@ -44,10 +49,12 @@ pub struct Manifest {
 /// folder: it is its owner's alone.
 pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest, Error> {
     let time = clock::rfc3339(clock::now_ms());
-    if to.exists() {
+    let (data, to) = (&resolved(data)?, &resolved(to)?);
+    if fs::symlink_metadata(to).is_ok() {
         return Err(problem(to, &"it is there already; a backup is a new folder"));
     }
-    let partial = with_ending(to, ".partial");
+    refuse_folders_of_the_host(data, plugins, to)?;
+    let partial = with_ending(to, PARTIAL);
     if partial.exists() {
         return Err(problem(&partial, &"a backup that was interrupted, or is being made; delete it first"));
     }
@@ -66,7 +73,7 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
         );
         return Err(Error::Damaged(format!("{}: {text}", folder.display())));
     }
-    copy_rest(data, &partial, to)?;
+    copy_rest(data, &partial)?;
     if let Some(plugins) = plugins.filter(|plugins| !plugins.starts_with(data) && plugins.is_dir()) {
         copy_folder(plugins, &partial.join("plugins"), &|_| true)?;
     }
@@ -103,7 +110,7 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
         return Err(problem(&partial, &"a restore that was interrupted; delete it first"));
     }
     make_folder(&partial)?;
-    copy_folder(from, &partial, &|name| name != MANIFEST)?;
+    copy_folder(from, &partial, &|found| found != path)?;
     // Where there is one, it is empty.
     let _ = fs::remove_dir(data);
     put_in_place(&partial, data)?;
@@ -162,18 +169,29 @@ fn copy_segment(segment: &Segment, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
+/// Refuses a backup in a folder whose files the host lists, deletes or copies.
+fn refuse_folders_of_the_host(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<(), Error> {
+    for folder in OF_THE_HOST.iter().map(|name| data.join(name)).chain(plugins.map(Path::to_owned)) {
+        if to.starts_with(resolved(&folder)?) {
+            let text = format!("{} is a folder of the host; name one elsewhere for the backup", folder.display());
+            return Err(problem(to, &text));
+        }
+    }
+    Ok(())
+}
+
 /// Copies the other files and folders, except [`LEFT_OUT`] and backups.
-fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
+fn copy_rest(data: &Path, partial: &Path) -> Result<(), Error> {
     let documents = [data.join("state.db"), data.join("state.db-wal"), data.join("state.db-shm")];
     for entry in fs::read_dir(data).map_err(|e| problem(data, &e))? {
         let path = entry.map_err(|e| problem(data, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_backup = path.join(MANIFEST).exists() || path == partial || path == to;
-        if LEFT_OUT.contains(&name.as_str()) || documents.contains(&path) || is_backup {
+        let is_of_the_host = OF_THE_HOST.contains(&name.as_str());
+        if LEFT_OUT.contains(&name.as_str()) || documents.contains(&path) || (!is_of_the_host && is_backup(&path)) {
             continue;
         }
         if path.is_dir() {
-            copy_folder(&path, &partial.join(name), &|_| true)?;
+            copy_folder(&path, &partial.join(name), &|path| is_of_the_host || !is_backup(path))?;
         } else {
             copy_file(&path, &partial.join(name))?;
         }
@@ -181,17 +199,23 @@ fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Links are followed, so that the copy is complete.
-fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+/// Whether the path is the folder of a backup, also of one that is being made or was interrupted.
+fn is_backup(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.join(MANIFEST).exists() || (name.ends_with(PARTIAL) && path.join(FOLDER).is_dir())
+}
+
+/// Copies what `matches`, at every depth. Links are followed, so that the copy is complete.
+fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&Path) -> bool) -> Result<(), Error> {
     make_folder(to)?;
     for entry in fs::read_dir(from).map_err(|e| problem(from, &e))? {
         let path = entry.map_err(|e| problem(from, &e))?.path();
         let name = path.file_name().unwrap_or_default();
-        if !name.to_str().is_none_or(matches) {
+        if !matches(&path) {
             continue;
         }
         if path.is_dir() {
-            copy_folder(&path, &to.join(name), &|_| true)?;
+            copy_folder(&path, &to.join(name), matches)?;
         } else {
             copy_file(&path, &to.join(name))?;
         }
@@ -240,6 +264,16 @@ fn digest(path: &Path) -> io::Result<String> {
         }
         sum.update(chunk.get(..read).unwrap_or_default());
     }
+}
+
+/// The absolute path without links, as far as it exists.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    let absolute = std::path::absolute(path).map_err(|e| problem(path, &e))?;
+    let found = absolute.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    let rest = |above: &Path| absolute.strip_prefix(above).map(Path::to_owned).unwrap_or_default();
+    // `join` of an empty path would add a slash at the end.
+    Ok(found
+        .map_or_else(|| absolute.clone(), |(above, real)| real.components().chain(rest(above).components()).collect()))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

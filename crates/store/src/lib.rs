@@ -6,6 +6,8 @@
 
 mod append_queue;
 mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod broker;
 mod broker_docs;
 mod check;
