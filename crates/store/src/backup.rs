@@ -21,9 +21,11 @@ use switchbox_support::clock;
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
 const LEFT_OUT: [&str; 7] = [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER];
+/// The watched folder, in the data folder and in a backup.
+const PLUGINS: &str = "plugins";
 /// Folders that the host keeps in the data folder. No backup is made in them. A file of any name may be in them, as devices upload files.
 const OF_THE_HOST: [&str; 9] =
-    [FOLDER, "audit", "compiled", "components", "files", "plugins", "recordings", "uploads", quarantine::FOLDER];
+    [FOLDER, "audit", "compiled", "components", "files", PLUGINS, "recordings", "uploads", quarantine::FOLDER];
 /// The name of a backup that is being made, or was interrupted, ends in this.
 const PARTIAL: &str = ".partial";
 /// Bytes that are read at once.
@@ -45,15 +47,16 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
 }
 
-/// Copies the data folder, and the folder of plugins where that is elsewhere, to a new folder. Secrets are in it, as in the data
-/// folder: it is its owner's alone.
+/// Copies the data folder to a new folder. `plugins`: the watched folder, if it is not `plugins` in the data folder, which is then left out.
+/// Secrets are in the backup, as in the data folder: it is its owner's alone.
 pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest, Error> {
     let time = clock::rfc3339(clock::now_ms());
     let (data, to) = (&resolved(data)?, &resolved(to)?);
     if fs::symlink_metadata(to).is_ok() {
         return Err(problem(to, &"it is there already; a backup is a new folder"));
     }
-    refuse_folders_of_the_host(data, plugins, to)?;
+    let plugins = &plugins.map(existing_folder).transpose()?;
+    refuse_folders_of_the_host(data, plugins.as_deref(), to)?;
     let partial = with_ending(to, PARTIAL);
     if partial.exists() {
         return Err(problem(&partial, &"a backup that was interrupted, or is being made; delete it first"));
@@ -73,9 +76,12 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
         );
         return Err(Error::Damaged(format!("{}: {text}", folder.display())));
     }
-    copy_rest(data, &partial)?;
-    if let Some(plugins) = plugins.filter(|plugins| !plugins.starts_with(data) && plugins.is_dir()) {
-        copy_folder(plugins, &partial.join("plugins"), &|_| true)?;
+    let watched = resolved(&data.join(PLUGINS))?;
+    let other_plugins = plugins.as_ref().filter(|plugins| !plugins.starts_with(&watched));
+    copy_rest(data, &partial, other_plugins.is_some())?;
+    // One in the data folder was copied with the rest.
+    if let Some(plugins) = other_plugins.filter(|plugins| !plugins.starts_with(data)) {
+        copy_folder(plugins, &partial.join(PLUGINS), &|_| true)?;
     }
     let files = digests(&partial)?;
     let (last_row, last_event) = (end.row, end.last_seq.0);
@@ -180,14 +186,23 @@ fn refuse_folders_of_the_host(data: &Path, plugins: Option<&Path>, to: &Path) ->
     Ok(())
 }
 
-/// Copies the other files and folders, except [`LEFT_OUT`] and backups.
-fn copy_rest(data: &Path, partial: &Path) -> Result<(), Error> {
+/// The folder, which has to be there.
+fn existing_folder(path: &Path) -> Result<PathBuf, Error> {
+    if path.is_dir() {
+        return resolved(path);
+    }
+    Err(problem(path, &"there is no such folder; name the watched folder with --plugins"))
+}
+
+/// Copies the other files and folders, except [`LEFT_OUT`] and backups. `other_plugins`: [`PLUGINS`] is not in force, and left out.
+fn copy_rest(data: &Path, partial: &Path, other_plugins: bool) -> Result<(), Error> {
     let documents = [data.join("state.db"), data.join("state.db-wal"), data.join("state.db-shm")];
     for entry in fs::read_dir(data).map_err(|e| problem(data, &e))? {
         let path = entry.map_err(|e| problem(data, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_of_the_host = OF_THE_HOST.contains(&name.as_str());
-        if LEFT_OUT.contains(&name.as_str()) || documents.contains(&path) || (!is_of_the_host && is_backup(&path)) {
+        let is_left_out = LEFT_OUT.contains(&name.as_str()) || documents.contains(&path);
+        if is_left_out || (other_plugins && name == PLUGINS) || (!is_of_the_host && is_backup(&path)) {
             continue;
         }
         if path.is_dir() {

@@ -46,3 +46,30 @@ fn no_backup_is_made_in_a_folder_of_the_host() {
     }
     assert!(!data.path().join("files").exists());
 }
+
+#[test]
+fn a_backup_has_the_plugins_of_the_folder_that_is_named() {
+    let (data, _) = folder();
+    let (elsewhere, backups) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let in_data = data.path().join("rules");
+    for path in [data.path().join("plugins/stale.toml"), elsewhere.path().join("live.toml"), in_data.join("rule.toml")]
+    {
+        write(&path);
+    }
+    for (number, (plugins, expected)) in [
+        (None, vec!["plugins/stale.toml", "rules/rule.toml"]),
+        (Some(data.path().join("plugins")), vec!["plugins/stale.toml", "rules/rule.toml"]),
+        (Some(elsewhere.path().to_owned()), vec!["plugins/live.toml", "rules/rule.toml"]),
+        (Some(in_data), vec!["rules/rule.toml"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let files = made(data.path(), plugins.as_deref(), &backups.path().join(number.to_string()));
+        let found: Vec<_> = files.iter().filter(|name| name.ends_with(".toml")).collect();
+        assert_eq!(found, expected, "{plugins:?}");
+    }
+    let error = backup(data.path(), Some(&elsewhere.path().join("none")), &backups.path().join("x")).unwrap_err();
+    assert!(error.to_string().contains("no such folder"), "{error}");
+    assert!(!backups.path().join("x.partial").exists());
+}
