@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -20,7 +21,12 @@ use switchbox_support::clock;
 /// The file with the [`Manifest`], in the backup's folder.
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
-const LEFT_OUT: [&str; 7] = [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER];
+const LEFT_OUT: [&str; 8] =
+    [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER, LOST_AND_FOUND];
+/// In the root of a disk of its own: of the file system.
+const LOST_AND_FOUND: &str = "lost+found";
+/// What is restored, in a data folder that cannot be replaced, until it is whole.
+const RESTORING: &str = ".restoring";
 /// The watched folder, in the data folder and in a backup.
 const PLUGINS: &str = "plugins";
 /// Folders that the host keeps in the data folder. No backup is made in them. A file of any name may be in them, as devices upload files.
@@ -108,19 +114,54 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
         }
     }
     decide::decide(from)?;
-    if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(problem(data, &"it is not empty; move it away first, or name another with --data"));
+    let data = &resolved(data)?;
+    if fs::symlink_metadata(data).is_ok() && !data.is_dir() {
+        return Err(problem(data, &"it is no folder, or a link to one that is missing; name a folder with --data"));
     }
-    let partial = with_ending(data, ".restoring");
-    if partial.exists() {
-        return Err(problem(&partial, &"a restore that was interrupted; delete it first"));
+    let name_of = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name()).unwrap_or_default();
+    if fs::read_dir(data).is_ok_and(|mut entries| entries.any(|entry| name_of(entry) != LOST_AND_FOUND)) {
+        return Err(problem(data, &"it is not empty; move what is in it away first, or name another with --data"));
     }
+    let beside = with_ending(data, ".restoring");
+    if beside.exists() {
+        return Err(problem(&beside, &"a restore that was interrupted; delete it first"));
+    }
+    // Not removed where it has to stay: a mount point, the current folder, or one in a folder of another user.
+    let is_current = env::current_dir().is_ok_and(|current| current == *data);
+    let stays = data.is_dir() && (is_current || fs::remove_dir(data).is_err());
+    let partial = if stays { data.join(RESTORING) } else { beside };
     make_folder(&partial)?;
     copy_folder(from, &partial, &|found| found != path)?;
-    // Where there is one, it is empty.
-    let _ = fs::remove_dir(data);
-    put_in_place(&partial, data)?;
+    if stays {
+        move_up(&partial, data)?
+    } else {
+        put_in_place(&partial, data)?
+    }
     Ok(manifest)
+}
+
+/// Moves what is in the folder into `data`, which it is in. A host refuses to start on `data` until the folder is removed.
+fn move_up(partial: &Path, data: &Path) -> Result<(), Error> {
+    let put = || {
+        for entry in fs::read_dir(partial)? {
+            let entry = entry?;
+            fs::rename(entry.path(), data.join(entry.file_name()))?;
+        }
+        sync_folder(data)?;
+        fs::remove_dir(partial)?;
+        sync_folder(data)
+    };
+    put().map_err(|e: io::Error| problem(data, &e))
+}
+
+/// Refuses a data folder in which a restore was interrupted, or is under way.
+pub(super) fn refuse_partial(data: &Path) -> Result<(), Error> {
+    let partial = data.join(RESTORING);
+    if partial.exists() {
+        let text = "a restore was interrupted, or is under way; delete what is in the data folder, and restore again";
+        return Err(problem(&partial, &text));
+    }
+    Ok(())
 }
 
 /// Copies `state.db`. Returns the row up to which it has got.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::{Error, backup, journal_damage_tests::folder};
+use crate::{Error, Options, backup, decide::decide, journal_damage_tests::folder, open, restore};
 
 /// The files of a new backup.
 fn made(data: &Path, plugins: Option<&Path>, to: &Path) -> BTreeSet<String> {
@@ -72,4 +72,42 @@ fn a_backup_has_the_plugins_of_the_folder_that_is_named() {
     let error = backup(data.path(), Some(&elsewhere.path().join("none")), &backups.path().join("x")).unwrap_err();
     assert!(error.to_string().contains("no such folder"), "{error}");
     assert!(!backups.path().join("x.partial").exists());
+}
+
+#[test]
+fn a_backup_is_restored_to_a_link_and_to_a_folder_that_cannot_be_replaced() {
+    let (data, _) = folder();
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let from = root.join("backup");
+    backup(data.path(), None, &from).unwrap();
+    let rows = decide(data.path()).unwrap().inspection.end().row;
+    for name in ["empty", "behind", "volume/data"] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(root.join("behind"), root.join("link")).unwrap();
+    std::os::unix::fs::symlink(root.join("missing"), root.join("dangling")).unwrap();
+    // As in the root of a disk of its own, whose folder cannot be removed either.
+    fs::create_dir(root.join("volume/data/lost+found")).unwrap();
+    for name in ["new", "empty", "link", "volume/data"] {
+        restore(&from, &root.join(name)).unwrap();
+        assert_eq!(decide(&root.join(name)).unwrap().inspection.end().row, rows, "{name}");
+        let error = restore(&from, &root.join(name)).unwrap_err();
+        assert!(error.to_string().contains("it is not empty"), "{error}");
+    }
+    assert!(root.join("link").is_symlink() && root.join("behind/state.db").exists());
+    assert!(!root.join("volume/data/.restoring").exists());
+    let error = restore(&from, &root.join("dangling")).unwrap_err();
+    assert!(error.to_string().contains("a link to one that is missing"), "{error}");
+    let left: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".restoring")), "{left:?}");
+}
+
+#[test]
+fn no_host_starts_where_a_restore_was_interrupted() {
+    let data = tempfile::tempdir().unwrap();
+    fs::create_dir(data.path().join(".restoring")).unwrap();
+    let error = open(Options::new(data.path())).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("restore again"), "{error}");
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "it was changed");
 }
