@@ -316,13 +316,13 @@ fn line(caller: String, address: SocketAddr, call: String, status: StatusCode, d
 }
 
 async fn write_audit_line(app: &App, line: Line, reserved: Option<Reserved>) {
-    let Line { caller, call, status, object, .. } = &line;
-    tracing::info!(target: "audit", who = caller, call, object = object.as_deref().unwrap_or_default(), status);
     let written = match app.audit.try_append(&line) {
         Some(written) => written,
         None => blocking_in_place(|| app.audit.append(&line)),
     };
     drop(reserved);
+    let Line { caller, call, status, object, .. } = &line;
+    tracing::info!(target: "audit", who = caller, call, object = object.as_deref().unwrap_or_default(), status);
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // No caller waits for this task.
