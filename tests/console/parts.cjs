@@ -68,6 +68,8 @@ async function devices({ console, page }) {
     await page.getByLabel("Connected").selectOption("true");
     await page.getByText("lamp-1", { exact: true }).waitFor();
     await console.click("New device");
+    await page.getByRole("dialog").getByLabel("Id").fill("860123456789012");
+    if (!(await page.getByRole("dialog").getByLabel("Id").evaluate((field) => field.checkValidity()))) throw new Error("an id may begin with a digit");
     await page.getByRole("dialog").getByLabel("Id").fill("made-here");
     await page.getByRole("dialog").getByLabel("Credential").selectOption("make");
     await console.click("Register");
@@ -99,6 +101,8 @@ async function passed(page, ask) {
 async function device(context) {
     await overviewOfDevice(context);
     await metadataOfDevice(context);
+    await metadataInLines(context);
+    await wholeConfig(context);
     await twinOfDevice(context);
     await sendToOffline(context);
     await sendToConnected(context);
@@ -128,7 +132,7 @@ async function metadataOfDevice({ console, page }) {
     });
     if (status !== 200) throw new Error(`the other change: ${status}`);
     await console.click("Save");
-    await console.text("Nothing was saved: the device was changed after this dialog was opened.");
+    await console.text("Nothing was saved: it was changed after this dialog was opened.");
     await console.click("close");
     await console.click("metadata");
     await page.waitForFunction(() => document.querySelector("dialog textarea")?.value === "floor=2");
@@ -136,6 +140,47 @@ async function metadataOfDevice({ console, page }) {
     await console.click("Save");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await console.text("room=hall");
+}
+
+/// What a line cannot hold is left as it is. Only changed keys are saved.
+async function metadataInLines({ console, page }) {
+    const note = " line1\nline2=x ";
+    await changed(page, "?updateMask=metadata", { metadata: { note, room: "hall" } });
+    await console.open("#/device/fleet-00002", "fleet-00002");
+    await console.click("metadata");
+    await page.waitForFunction(() => document.querySelector("dialog textarea")?.value === "room=hall");
+    await console.text("a line cannot hold them: note");
+    await page.getByRole("dialog").getByLabel("One key=value per line").fill("room=cellar");
+    await console.click("Save");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    const { metadata } = await changed(page, "?updateMask=blocked", { blocked: false });
+    if (metadata.note !== note || metadata.room !== "cellar") throw new Error(`the metadata is ${JSON.stringify(metadata)}`);
+}
+
+/// A change of another program to a device; the host's answer.
+function changed(page, query, body) {
+    return page.evaluate(async ([to, sent]) => {
+        const headers = { authorization: `Bearer ${sessionStorage.getItem("switchbox-token")}`, "content-type": "application/json" };
+        const path = `/v1/projects/local/locations/local/registries/default/devices/fleet-00002${to}`;
+        const response = await fetch(path, { method: to.startsWith("?") ? "PATCH" : "POST", headers, body: JSON.stringify(sent) });
+        if (!response.ok) throw new Error(`the other change: ${response.status}`);
+        return response.json();
+    }, [query, body]);
+}
+
+/// The version that a whole config replaces is the one that was in force when the user began to write.
+async function wholeConfig({ console, page }) {
+    await console.open("#/device/fleet-00002?tab=twin", "fleet-00002");
+    await page.getByLabel("JSON merge patch").waitFor();
+    if ((await page.getByLabel("as a whole").count()) !== 0) throw new Error("there is no version to replace");
+    await changed(page, ":modifyCloudToDeviceConfig", { binaryData: btoa('{"by":"another"}') });
+    await page.getByLabel("as a whole, if version 1 is still in force").check();
+    await page.getByLabel("The whole config").fill('{"by":"the console"}');
+    await changed(page, ":modifyCloudToDeviceConfig", { binaryData: btoa('{"by":"another, again"}') });
+    await console.text("Version 2 is in force now.");
+    await console.click("Send");
+    await page.getByRole("alert").waitFor();
+    await page.getByLabel("desired", { exact: true }).filter({ hasText: "another, again" }).waitFor();
 }
 
 async function twinOfDevice({ console, page }) {
