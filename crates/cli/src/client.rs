@@ -135,7 +135,7 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         // The stream may be silent for any time.
-        let answer = request.config().timeout_global(None).build().call().with_context(|| self.no_host())?;
+        let answer = request.config().timeout_global(None).build().call().map_err(|error| self.unanswered(error))?;
         if answer.status().is_success() {
             return Ok(answer.into_body().into_reader());
         }
@@ -150,6 +150,16 @@ impl Client {
             Code::Arguments,
             format!("{base} is not the address of a host; write --admin like http://127.0.0.1:8080"),
         )
+    }
+
+    /// Why a call has no answer.
+    fn unanswered(&self, error: ureq::Error) -> anyhow::Error {
+        let said = match &error {
+            // The scheme is not http or https.
+            ureq::Error::BadUri(_) => self.invalid_address(),
+            _ => self.no_host(),
+        };
+        anyhow::Error::new(error).context(said)
     }
 
     fn no_host(&self) -> Failed {
@@ -205,7 +215,7 @@ impl Client {
                 self.agent.run(request.body(body).with_context(|| self.invalid_address())?)
             }
         };
-        let answer = answer.with_context(|| self.no_host())?;
+        let answer = answer.map_err(|error| self.unanswered(error))?;
         let status = answer.status();
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
         if status.is_success() {
