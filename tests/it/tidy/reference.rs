@@ -54,7 +54,7 @@ Every setting can be in three places; the later counts more:
 `switchbox serve --print-settings` shows what is in force and where each value comes from. All problems are reported at once, each
 with its key. A change counts from the next start of the host. Values in the file have the
 types of TOML: `true`, `5000`, `0.5`, `[\"a.example\", \"b.example\"]`; elsewhere a list is separated by commas, which the file takes as well (`\"a.example,b.example\"`). A number
-of bytes may have a unit, `\"256MiB\"`; a time has one, `\"20s\"`.
+of bytes may have a unit (KB, KiB, MB, MiB, GB or GiB), `\"256MiB\"`; a time has one, `\"20s\"`.
 
 ```toml
 data = \"/var/lib/switchbox\"
