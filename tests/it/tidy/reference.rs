@@ -87,7 +87,8 @@ fn metrics_page() -> String {
 For operators. This page is made from the code.
 
 `GET /metrics` on the admin API answers in Prometheus' text format, or in OpenMetrics' for a scraper that accepts it, for a token with the scope `read`. A
-counter's name ends in `_total`. No label names a device or a client. The names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
+counter's name ends in `_total`. A metric with labels is absent, with its `# HELP` and `# TYPE`, until it has its first sample: for a counter, such as
+`switchbox_panics_total`, absent means 0. No label names a device or a client. The names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
 [operations.md](operations.md#what-to-watch). [deploy/](../deploy) has a dashboard for Grafana, alert rules and a configuration of Prometheus
 ([install.md](install.md#with-prometheus-and-grafana)).
 
