@@ -55,7 +55,6 @@ pub struct Plugin {
     /// Events whose effects wait for an operator's approval.
     pub waiting_for_approval: usize,
     pub timers: PluginTimers,
-    #[serialize_always]
     pub last_error: Option<String>,
     /// Its newest recording since the host started.
     pub recording: Option<PluginRecording>,

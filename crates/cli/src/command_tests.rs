@@ -287,8 +287,10 @@ fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
     });
     let other = run(&["device", "list"], &elsewhere, None).unwrap_err();
     assert!(other.contains("is not a Switchbox host (404 Not Found); name one with"), "{other}");
-    let invalid_address = run(&["device", "list"], "http://a b", None).unwrap_err();
-    assert!(invalid_address.contains("write --admin like http://127.0.0.1:8080"), "{invalid_address}");
+    for admin in ["http://a b", "ftp://127.0.0.1:1"] {
+        let invalid_address = run(&["device", "list"], admin, None).unwrap_err();
+        assert!(invalid_address.contains("write --admin like http://127.0.0.1:8080"), "{invalid_address}");
+    }
     let no_host = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
     assert!(
         no_host.contains("no host answers at http://127.0.0.1:1") && no_host.contains("switchbox serve"),

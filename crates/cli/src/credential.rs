@@ -292,3 +292,17 @@ impl Secret {
         Ok((answer, text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_no_credential_has_is_not_found() {
+        assert_eq!(numbered(&["a", "b"], 2, "device", "lamp-1").unwrap(), &"b");
+        for number in [0, 3] {
+            let error = numbered(&["a", "b"], number, "device", "lamp-1").unwrap_err();
+            assert_eq!(crate::exit::code(&error), Some(4), "{number}: {error}");
+        }
+    }
+}

@@ -36,3 +36,16 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     let now = clock::now_ms() / 1_000;
     Ok(key.token(&options.audience, now, now + ttl)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validity_that_is_too_long_or_none_is_a_wrong_argument() {
+        for ttl in [Duration::ZERO, Duration::from_millis(999), Duration::from_hours(25)] {
+            let error = run(&Options { key: "absent.pem".into(), ttl, audience: "local".into() }).unwrap_err();
+            assert_eq!(crate::exit::code(&error), Some(2), "{ttl:?}: {error}");
+        }
+    }
+}

@@ -45,6 +45,7 @@ fn what_cannot_be_an_enrolment_is_refused() {
         (json!({"id": "two", "certificate": "no PEM"}), 400),
         (json!({"id": "two", "payload": "{"}), 400),
         (json!({"id": "two", "payload": format!("\"{}\"", "x".repeat(9_000))}), 400),
+        (json!({"id": "two", "metadata": {"a,b": "x"}}), 400),
         (json!({"id": "two", "symmetricKeys": {"primaryKey": "AAAA"}}), 400),
         (json!({"id": "one"}), 409),
         (json!({"id": "two", "registrationId": "maker-1"}), 409),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{client::Client, credential::NewKey, exit::wrong, hub, url::escape};
 use switchbox_admin_api::{Device, HubConnectionStringRequest, MethodEndpoint, SymmetricKeys};
+use switchbox_model::registry::check_metadata_key;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -60,6 +61,7 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
 pub(super) fn pairs(metadata: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pairs = metadata.iter().map(|pair| {
         let pair = pair.split_once('=').ok_or_else(|| wrong(format!("--metadata {pair}: write NAME=VALUE")))?;
+        check_metadata_key(pair.0).map_err(|error| wrong(format!("--metadata: {error}")))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     });
     pairs.collect()
