@@ -16,6 +16,8 @@ mod gate;
 mod handlers;
 mod identity;
 mod members;
+#[cfg(test)]
+mod provisioning_tests;
 mod routes;
 mod service;
 mod storage;

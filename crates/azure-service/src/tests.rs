@@ -1,8 +1,6 @@
 //! Calls of a hub's programs at the same time: an acknowledged change is never undone by another, and the change of a device is one
 //! entry of the journal.
 
-mod provisioning;
-
 use std::{pin::Pin, sync::Arc};
 
 use axum::{
@@ -49,9 +47,9 @@ use switchbox_transport::admission::Rates;
 type Call = Pin<Box<dyn Future<Output = Result<(), ServiceError>> + Send>>;
 
 /// A hub with a device `lamp`, and one whose telemetry holds the journal up.
-struct Hub {
-    host: Host,
-    app: App,
+pub(super) struct Hub {
+    pub(super) host: Host,
+    pub(super) app: App,
     caller: Caller,
 }
 
@@ -60,7 +58,7 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 }
 
 /// A symmetric key whose bytes are all the same.
-fn key(byte: u8) -> String {
+pub(super) fn key(byte: u8) -> String {
     STANDARD.encode([byte; 32])
 }
 
@@ -69,7 +67,7 @@ fn keys(keys: Value) -> Value {
 }
 
 impl Hub {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let host = Host::start(Options::default()).await;
         let handles = HostHandles {
             registry: host.registry.clone(),
@@ -132,7 +130,7 @@ impl Hub {
         })
     }
 
-    fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
+    pub(super) fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
         let ((app, caller), id) = (self.parts(), Path("maker".to_owned()));
         let enrollment_body = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
         Box::pin(async move {
@@ -199,7 +197,7 @@ impl Hub {
     }
 }
 
-fn secrets(registered: &Registered) -> [String; 2] {
+pub(super) fn secrets(registered: &Registered) -> [String; 2] {
     let keys = registered.spec.symmetric_keys.clone().unwrap();
     [keys.primary.0.to_string(), keys.secondary.0.to_string()]
 }
@@ -406,7 +404,7 @@ async fn an_enrolment_is_replaced_and_deleted_as_it_was_seen() {
 }
 
 /// The token of the device `maker` with this key.
-fn token(byte: u8) -> String {
+pub(super) fn token(byte: u8) -> String {
     sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None)
 }
 
@@ -417,7 +415,7 @@ impl Hub {
     }
 
     /// With the public key that it brings.
-    async fn registrant_with(&self, byte: u8, public_key: Option<&Credential>) -> Registrant {
+    pub(super) async fn registrant_with(&self, byte: u8, public_key: Option<&Credential>) -> Registrant {
         let token = token(byte);
         let token = Sas::parse(token.as_bytes()).unwrap();
         let signed = Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs);
