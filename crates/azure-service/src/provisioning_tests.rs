@@ -7,8 +7,11 @@ use axum::{
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use super::{Hub, key, secrets, token};
-use crate::{etag::IfMatch, routes::routes};
+use super::{
+    etag::IfMatch,
+    routes::routes,
+    tests::{Hub, key, secrets, token},
+};
 use switchbox_model::{
     patch::CredentialOwner,
     registry::{Credential, KeyFormat},
