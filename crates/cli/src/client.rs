@@ -154,7 +154,7 @@ impl Client {
 
     /// Why a call has no answer.
     fn unanswered(&self, error: ureq::Error) -> anyhow::Error {
-        let said = match &error {
+        let problem = match &error {
             // The scheme is not http or https.
             ureq::Error::BadUri(_) => self.invalid_address(),
             error if is_certificate_refused(error) => failed(
@@ -163,7 +163,7 @@ impl Client {
             ),
             _ => self.no_host(),
         };
-        anyhow::Error::new(error).context(said)
+        anyhow::Error::new(error).context(problem)
     }
 
     fn no_host(&self) -> Failed {

@@ -365,7 +365,7 @@ fn a_bearer_token_is_asked_for_and_taken_as_http_says() {
     }
     for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("authorization", "Basic eDp5")]] {
         let answer = host.answer("GET", "/v1/status", headers, None);
-        let asked = answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap());
-        assert_eq!((answer.status().as_u16(), asked), (401, Some("Bearer")), "{headers:?}");
+        let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap());
+        assert_eq!((answer.status().as_u16(), challenge), (401, Some("Bearer")), "{headers:?}");
     }
 }
