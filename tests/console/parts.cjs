@@ -68,13 +68,13 @@ async function devices({ console, page }) {
     await page.getByLabel("Connected").selectOption("true");
     await page.getByText("lamp-1", { exact: true }).waitFor();
     await console.click("New device");
-    await page.getByRole("dialog").getByLabel("Id").fill("made-here");
+    await page.getByRole("dialog").getByLabel("Id").fill("860123456789012");
     await page.getByRole("dialog").getByLabel("Credential").selectOption("make");
     await console.click("Register");
     await console.text("BEGIN PRIVATE KEY");
-    await console.text(/mosquitto_pub .* -i made-here/);
+    await console.text(/mosquitto_pub .* -i 860123456789012/);
     await console.click("close");
-    await console.open("#/device/made-here?tab=credentials", "made-here");
+    await console.open("#/device/860123456789012?tab=credentials", "860123456789012");
     await console.text("ES256_PEM");
     await console.click("give a password");
     await page.getByRole("dialog").getByRole("button", { name: "close" }).click();
@@ -99,6 +99,8 @@ async function passed(page, ask) {
 async function device(context) {
     await overviewOfDevice(context);
     await metadataOfDevice(context);
+    await metadataInLines(context);
+    await wholeConfig(context);
     await twinOfDevice(context);
     await sendToOffline(context);
     await sendToConnected(context);
@@ -121,14 +123,9 @@ async function metadataOfDevice({ console, page }) {
     await console.click("metadata");
     const written = page.getByRole("dialog").getByLabel("One key=value per line");
     await written.fill("room=hall");
-    const status = await page.evaluate(async () => {
-        const headers = { authorization: `Bearer ${sessionStorage.getItem("switchbox-token")}`, "content-type": "application/json" };
-        const path = "/v1/projects/local/locations/local/registries/default/devices/fleet-00001?updateMask=metadata.floor";
-        return (await fetch(path, { method: "PATCH", headers, body: JSON.stringify({ metadata: { floor: "2" } }) })).status;
-    });
-    if (status !== 200) throw new Error(`the other change: ${status}`);
+    await changed(page, `${FLEET}1?updateMask=metadata.floor`, { metadata: { floor: "2" } });
     await console.click("Save");
-    await console.text("Nothing was saved: the device was changed after this dialog was opened.");
+    await console.text("Nothing was saved: it was changed after this dialog was opened.");
     await console.click("close");
     await console.click("metadata");
     await page.waitForFunction(() => document.querySelector("dialog textarea")?.value === "floor=2");
@@ -136,6 +133,48 @@ async function metadataOfDevice({ console, page }) {
     await console.click("Save");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await console.text("room=hall");
+}
+
+/// What a line cannot hold is left as it is. Only changed keys are saved.
+async function metadataInLines({ console, page }) {
+    const note = " line1\nline2=x ";
+    await changed(page, `${FLEET}2?updateMask=metadata`, { metadata: { note, room: "hall" } });
+    await console.open("#/device/fleet-00002", "fleet-00002");
+    await console.click("metadata");
+    await page.waitForFunction(() => document.querySelector("dialog textarea")?.value === "room=hall");
+    await console.text("a line cannot hold them: note");
+    await page.getByRole("dialog").getByLabel("One key=value per line").fill("room=cellar");
+    await console.click("Save");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    const { metadata } = await changed(page, `${FLEET}2?updateMask=blocked`, { blocked: false });
+    if (metadata.note !== note || metadata.room !== "cellar") throw new Error(`the metadata is ${JSON.stringify(metadata)}`);
+}
+
+const FLEET = "projects/local/locations/local/registries/default/devices/fleet-0000";
+
+/// A change of another program; the host's answer.
+function changed(page, path, body) {
+    return page.evaluate(async ([to, sent]) => {
+        const headers = { authorization: `Bearer ${sessionStorage.getItem("switchbox-token")}`, "content-type": "application/json" };
+        const response = await fetch(`/v1/${to}`, { method: to.includes("?") ? "PATCH" : "POST", headers, body: JSON.stringify(sent) });
+        if (!response.ok) throw new Error(`the other change: ${response.status}`);
+        return response.json();
+    }, [path, body]);
+}
+
+/// The version that a whole config replaces is the one that was in force when the user began to write.
+async function wholeConfig({ console, page }) {
+    await console.open("#/device/fleet-00002?tab=twin", "fleet-00002");
+    await page.getByLabel("JSON merge patch").waitFor();
+    if ((await page.getByLabel("as a whole").count()) !== 0) throw new Error("there is no version to replace");
+    await changed(page, `${FLEET}2:modifyCloudToDeviceConfig`, { binaryData: btoa('{"by":"another"}') });
+    await page.getByLabel("as a whole, if version 1 is still in force").check();
+    await page.getByLabel("The whole config").fill('{"by":"the console"}');
+    await changed(page, `${FLEET}2:modifyCloudToDeviceConfig`, { binaryData: btoa('{"by":"another, again"}') });
+    await console.text("Version 2 is in force now.");
+    await console.click("Send");
+    await page.getByRole("alert").waitFor();
+    await page.getByLabel("desired", { exact: true }).filter({ hasText: "another, again" }).waitFor();
 }
 
 async function twinOfDevice({ console, page }) {
@@ -311,6 +350,19 @@ async function topics({ console, page }) {
     await console.text("The retained message was removed.");
 }
 
+/// A dialog that was opened before another change saves nothing.
+async function topicsOfAccount({ console, page }) {
+    await changed(page, "serviceAccounts", { id: "wall", subscribe: ["news/#"] });
+    await page.reload();
+    await page.locator("summary").filter({ hasText: "wall" }).click();
+    await console.click("topics");
+    await page.getByRole("dialog").getByLabel("May publish to").fill("alerts/#");
+    await changed(page, "serviceAccounts/wall?updateMask=subscribe", { subscribe: ["news/#", "weather/#"] });
+    await console.click("Save");
+    await console.text("Nothing was saved: it was changed after this dialog was opened.");
+    await console.click("close");
+}
+
 async function access({ console, page }) {
     await console.open("#/access", "Access");
     await page.getByLabel("Name").first().fill("made-in-the-console");
@@ -320,6 +372,7 @@ async function access({ console, page }) {
     await page.getByRole("cell", { name: "made-in-the-console" }).waitFor();
     await console.click("reload");
     await page.getByRole("cell", { name: "POST /v1/tokens" }).first().waitFor();
+    await topicsOfAccount({ console, page });
     const hub = page.getByRole("group", { name: "Gateways" }).getByRole("row").filter({ hasText: "hub-1" });
     await hub.filter({ hasText: "connected" }).getByRole("link", { name: "behind-1" }).nth(1).waitFor();
     await hub.getByRole("link", { name: "behind-1" }).first().click();

@@ -37,10 +37,15 @@ fn effects_on_too_many_targets_wait_for_an_operator_also_over_a_restart() {
     assert_eq!(found[0]["why"], why);
     let ids: Vec<_> = found.iter().map(|approval| approval["id"].as_str().unwrap().to_owned()).collect();
     let plugin = host.admin().plugin("fleet").unwrap();
-    assert_eq!((&plugin["waitingForApproval"], &plugin["counters"]["done"]), (&json!(3), &json!(3)), "{plugin}");
+    assert_eq!((&plugin["waitingForApproval"], &plugin["counters"]["done"]), (&json!(3), &json!(0)), "{plugin}");
     assert_eq!(version(&host, "lamp-0"), Value::Null, "nothing has happened");
     let text = host.cli(&host_folder, &["approvals", "show", &ids[0]]);
     assert!(text.contains("config lamp-4 on 0"), "{text}");
+    for id in [&*ids[0], ids[0].split_once('.').unwrap().0] {
+        let text = host.cli(&host_folder, &["explain", id]);
+        let waits = "plugin fleet handled it, and its effects (5) wait for approval since";
+        assert!(text.contains(waits) && !text.contains("no plugin has handled it"), "{text}");
+    }
     let _ = host.cli(&host_folder, &["approvals", "approve", &ids[0]]);
     assert_eq!([version(&host, "lamp-0"), version(&host, "lamp-4")], ["1", "1"]);
     let text = host.cli(&host_folder, &["explain", &ids[0]]);
@@ -82,7 +87,9 @@ fn a_plugin_that_reaches_new_targets_too_fast_waits_and_may_use_its_known_ones()
     let why = some[0]["why"].as_str().unwrap();
     let line = "; max-new-targets-per-minute = 4 under";
     assert!(why.contains("new targets within a minute") && why.contains(line), "{why}");
-    host.admin().wait_plugin("echo", "to see all", |plugin| plugin["counters"]["done"] == 5);
+    host.admin().wait_plugin("echo", "to see all", |plugin| {
+        plugin["counters"]["done"].as_u64().unwrap() + plugin["waitingForApproval"].as_u64().unwrap_or(0) == 5
+    });
     // Instances work side by side, so any of the switches can be the first.
     let name = |number: usize| format!("switch-{number}");
     let known = until("a target to be known", || (0..5).find(|number| version(&host, &name(*number)) == "1"));
@@ -153,5 +160,34 @@ fn a_plugin_that_calls_new_devices_too_fast_is_refused() {
     assert!(lamps[2].seen().messages.is_empty(), "nothing was sent to it");
     let plugin = host.admin().plugin("fleet").unwrap();
     assert_eq!(plugin["limitsHit"]["max-new-targets-per-minute"], 2, "the call, and the effects: {plugin}");
+    host.stop();
+}
+
+#[test]
+fn an_event_that_waits_when_its_plugin_is_disabled_is_a_dead_letter_and_can_be_handled_later() {
+    let host_folder = host_folder("max-targets-per-event = 1", 2);
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    (0..2).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
+    host.device("switch-1").event("on");
+    let id = waiting(&host, 1)[0]["id"].clone();
+    let switch = |verb: &str, state: &str| {
+        let answer = admin.post(&format!("/v1/plugins/fleet:{verb}"), &json!({})).ok();
+        assert_eq!(answer["state"], state);
+    };
+    switch("disable", "disabled");
+    assert_eq!(waiting(&host, 0).len(), 0);
+    let dead_letters = admin.dead_letters();
+    let error = dead_letters[0]["error"].as_str().unwrap();
+    assert!(dead_letters.len() == 1 && error.contains("the plugin was disabled"), "{dead_letters:?}");
+    host.logged(&["fleet", "the plugin was disabled before it had handled the event", "dead-letters redrive"]);
+    host.kill();
+    let host = host_folder.start();
+    assert_eq!(host.admin().dead_letters(), dead_letters, "it is on the disk");
+    let _ = host.admin().post("/v1/plugins/fleet:enable", &json!({})).ok();
+    host.admin().wait_plugin("fleet", "to run", |plugin| plugin["state"] == "running");
+    let _ = host.cli(&host_folder, &["dead-letters", "redrive", "--plugin", "fleet"]);
+    assert_eq!(waiting(&host, 1)[0]["id"], id);
     host.stop();
 }

@@ -65,9 +65,10 @@ impl Project {
     /// What a command prints that does its work.
     fn switchbox(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);
-        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}: {arguments:?}: {printed}", self.language);
-        String::from_utf8(output.stdout).unwrap()
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}: {arguments:?}: {errors}\n{printed}", self.language);
+        printed
     }
 
     /// Builds it and runs its cases. Returns where its component is.
@@ -77,6 +78,7 @@ impl Project {
         let component = written.map(|(component, _)| PathBuf::from(component)).unwrap_or_default();
         assert!(printed.trim_end().ends_with(" kB)"), "{}: {printed}", self.language);
         self.passes(&component);
+        self.refuses(&component);
         component
     }
 
@@ -85,6 +87,66 @@ impl Project {
         let (folder, component) = (self.folder().display().to_string(), component.display().to_string());
         let tested = self.switchbox(&["plugin", "test", &folder, "--component", &component]);
         assert!(tested.starts_with("too-warm: ok\n1 cases of "), "{}: {tested}", self.language);
+    }
+
+    /// What `plugin test` writes as expected for one reading of 30 degrees with these settings, or what it prints if the plugin does not
+    /// start.
+    fn does(&self, component: &Path, settings: &str) -> String {
+        let case = self.folder().join("cases/other.json");
+        let expected = case.with_file_name("other.expected.json");
+        let reading = r#"{"device": "sensor-1", "data": {"telemetry": {"payload": {"json": {"temperature": 30}}}}}"#;
+        let world = r#"{"devices": {"fan-1": {}}}"#;
+        fs::write(&case, format!(r#"{{"settings": {settings}, "world": {world}, "events": [{reading}]}}"#)).unwrap();
+        let (folder, component) = (self.folder().display().to_string(), component.display().to_string());
+        // All cases are accepted, so that of the project is put back.
+        let own = case.with_file_name("too-warm.expected.json");
+        let own_expected = fs::read(&own).unwrap();
+        let output = self.command(&["plugin", "test", &folder, "--component", &component, "--accept"]);
+        fs::write(own, own_expected).unwrap();
+        let does = fs::read_to_string(&expected).unwrap_or_else(|_| String::from_utf8(output.stdout).unwrap());
+        fs::remove_file(case).unwrap();
+        let _ = fs::remove_file(expected);
+        does
+    }
+
+    /// What is the same in each language: what the host refuses is rejected with the reason, and so are settings that there are not.
+    fn refuses(&self, component: &Path) {
+        let unknown = self.does(component, r#"{"target": "fan-2"}"#);
+        let reason = "there is no device projects/local/locations/local/registries/default/devices/fan-2";
+        assert!(unknown.contains("\"reject\": \"") && unknown.contains(reason), "{}: {unknown}", self.language);
+        for settings in [r#"{"limit": "hot"}"#, r#"{"limit": true}"#, r#"{"source": 5}"#, r#"{"limt": 20}"#] {
+            let printed = self.does(component, settings);
+            assert!(printed.contains("the plugin does not start: "), "{}, {settings}: {printed}", self.language);
+        }
+        let other = self.does(component, r#"{"source": "door-*", "target": "fan-1", "limit": 20}"#);
+        assert_eq!(
+            serde_json::from_str::<Value>(&other).unwrap()[0].get("outcome"),
+            None,
+            "{}: {other}",
+            self.language
+        );
+    }
+
+    /// In JavaScript and TypeScript, 64-bit numbers go to the host as the types say.
+    fn sends_numbers(&self, check: &[&str]) {
+        let source = self.folder().join(format!("too-warm.{}", self.language));
+        let rule = fs::read_to_string(&source).unwrap();
+        let imports = "import { send } from \"switchbox:plugin/command@0.1.0\";\n\
+             import { set as keep } from \"switchbox:plugin/state@0.1.0\";\n\
+             import { set as setTimer } from \"switchbox:plugin/timer@0.1.0\";\nimport { write }";
+        let calls = "setTimer(\"off\", { tag: \"after\", val: 1000 }, bytes(\"\"));\n\
+             keep(\"event\", bytes(`${Math.max(event.id, 1)}`), 0);\n\
+             send(settings.target, bytes(\"on\"), { subfolder: \"\", ttlMs: 60000 });\n        write(";
+        let changed = rule.replace("import { write }", imports).replace("        write(", calls);
+        let grants = "grants: [{ capability: \"command\", pattern: chosen.target }, ";
+        fs::write(&source, changed.replace("grants: [", grants)).unwrap();
+        self.run("tsc", check);
+        self.switchbox(&["plugin", "build", &self.folder().display().to_string()]);
+        let does = self.does(&self.folder().join("too-warm.wasm"), "{}");
+        for part in ["\"delay_ms\": 1000", "\"ttlMs\": 60000", "\"expected\": 0", "\"outcome\": \"done\""] {
+            assert!(does.contains(part), "{}, {part}: {does}", self.language);
+        }
+        fs::write(source, rule).unwrap();
     }
 
     /// Runs a program of the tool chain in the project's folder.
@@ -165,7 +227,9 @@ fn javascript_and_typescript() {
     }
     let project = Project::new("js", &[]);
     let options = ["--allowJs", "--checkJs", "--noEmit", "--strict", "false", "--types", "", "--ignoreConfig"];
-    project.run("tsc", &[&options[..], &["--lib", "es2022", "--module", "esnext", "too-warm.js"]].concat());
+    let options = [&options[..], &["--lib", "es2022", "--module", "esnext", "too-warm.js"]].concat();
+    project.run("tsc", &options);
+    project.sends_numbers(&options);
     let component = project.built();
     let (host_folder, host, plugin) = host_with(&component);
     assert_eq!(plugin["refusedImports"], Value::Array(Vec::new()), "{plugin}");
@@ -181,6 +245,7 @@ fn javascript_and_typescript() {
 
     let project = Project::new("ts", &[]);
     project.run("tsc", &[]);
+    project.sends_numbers(&[]);
     let component = project.built();
     let (host_folder, host, _) = host_with(&component);
     follows(&host);
@@ -390,7 +455,9 @@ fn a_rule_in_javascript_runs_from_the_plugin_folder_where_its_tool_chain_is_name
     follows(&host);
     // The error is reported with its line, and the previous version keeps running.
     host_folder.plugin("rule.js", rule.replace("let settings", "let let settings"));
-    host.logged(&["ERROR", "rule.js is no component", "/rule.js:13:", "the version before keeps running"]);
+    let line = rule.lines().position(|line| line.starts_with("let settings")).unwrap() + 1;
+    let place = format!("/rule.js:{line}:");
+    host.logged(&["ERROR", "rule.js is no component", &place, "the version before keeps running"]);
     let mut fan = host.device("fan-1");
     fan.subscribe_config();
     host.device("sensor-1").event(r#"{"temperature": -1}"#);

@@ -169,6 +169,20 @@ fn a_host_whose_port_is_taken_says_so_and_has_not_touched_its_data() {
 }
 
 #[test]
+fn a_host_whose_standard_error_cannot_be_written_serves_audits_and_stops() {
+    const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
+    let host_folder = HostFolder::new();
+    let wrapper = ["sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"];
+    let mut host = Process::spawn_under(&host_folder, &wrapper, &[]);
+    host.wait_ready();
+    host.device("device-1").event("hello");
+    let _ = host.admin().post(DEVICES, &serde_json::json!({"id": "lamp-1"})).ok();
+    let lines = host.admin().get("/v1/audit").ok();
+    assert_eq!(lines["lines"][0]["call"], format!("POST {DEVICES}"), "{lines}");
+    host.stop();
+}
+
+#[test]
 fn a_signal_during_the_start_ends_it() {
     let host_folder = HostFolder::new();
     let mut host = Process::spawn(&host_folder);

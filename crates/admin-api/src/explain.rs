@@ -48,6 +48,7 @@ pub enum Step {
     },
     Execution(Box<Execution>),
     HeldBack(HeldBack),
+    WaitsForApproval(WaitsForApproval),
     Config(Box<DeviceConfig>),
     Command(Box<Command>),
     MethodCall(Box<MethodCall>),
@@ -76,6 +77,18 @@ pub enum Step {
 pub struct HeldBack {
     pub ms: u64,
     pub why: String,
+}
+
+/// A plugin handled the event, and its effects wait for an operator's approval.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WaitsForApproval {
+    /// The id of the approval, such as `4711.relay`.
+    pub id: String,
+    pub since: Time,
+    /// The limit, and by how much the effects exceed it.
+    pub why: String,
+    pub effect_count: usize,
 }
 
 /// Something that is no longer kept.

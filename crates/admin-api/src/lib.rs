@@ -53,7 +53,7 @@ pub use enums::{
     CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
 };
 pub use errors::{BadRequest, CallError, Empty, ErrorResponse, ErrorStatus, FieldViolation};
-pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, Step};
+pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, Step, WaitsForApproval};
 pub use files::DeviceFile;
 pub use gateways::{BindDeviceToGatewayRequest, GatewayConfig};
 pub use history::{

@@ -26,6 +26,9 @@ pub struct Plugin {
     pub summary: String,
     /// The settings as JSON, as the component got them.
     pub settings: String,
+    /// The limits in force, each by its key under `[limits]` and as text: those of the settings file, and the defaults of the others. Without
+    /// those that bound nothing; empty if no version runs.
+    pub limits: BTreeMap<String, String>,
     /// The component's default settings, as JSON.
     pub default_settings: String,
     /// The schema of the settings, if the component has one; the host refuses settings that violate it.
@@ -52,7 +55,6 @@ pub struct Plugin {
     /// Events whose effects wait for an operator's approval.
     pub waiting_for_approval: usize,
     pub timers: PluginTimers,
-    #[serialize_always]
     pub last_error: Option<String>,
     /// Its newest recording since the host started.
     pub recording: Option<PluginRecording>,
@@ -80,13 +82,19 @@ pub struct PluginMatches {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PluginCounters {
+    /// Events that were handled: `done` and `dead` together.
     pub events: u64,
+    /// Events whose effects are committed.
     pub done: u64,
+    /// Executions after which the event was tried again.
     pub retried: u64,
+    /// Executions that ended with an error which is not tried again.
     pub rejected: u64,
+    /// Executions that trapped or hit a limit.
     pub failed: u64,
+    /// Events that became dead letters.
     pub dead: u64,
-    /// The number of its effects.
+    /// The number of effects of the events that were done.
     pub effects: u64,
 }
 
@@ -157,7 +165,7 @@ pub struct PluginRolledBack {
     pub digest: String,
     pub error: String,
     pub time: Time,
-    /// Whether the version stays in force, because its migration of the state cannot be undone.
+    /// Whether the version stays in force, because its migration of the state cannot be undone or its settings take something away.
     pub stays: bool,
     /// When the rollback ends.
     pub until: String,
@@ -239,7 +247,7 @@ pub struct VersionInForce {
 pub struct VersionRolledBack {
     pub why: String,
     pub time: Time,
-    /// Whether it stays in force, because its migration of the state cannot be undone.
+    /// Whether it stays in force, because its migration of the state cannot be undone or its settings take something away.
     pub stays: bool,
 }
 
@@ -283,11 +291,13 @@ pub struct GrantRequest {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct GrantResponse {
     pub name: String,
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub grants: GrantPatterns,
+    /// What the plugin may do with them: those that it asks for. Empty if the host does not know yet what it asks for.
+    pub grants_in_force: Vec<String>,
 }
 
 /// A plugin that is part of the host: `component = "builtin:NAME"` runs it.

@@ -1,7 +1,7 @@
 //! JSON schemas of the types, for the OpenAPI document.
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The path of the schemas in the document.
 pub const SCHEMAS: &str = "/components/schemas";
@@ -15,9 +15,18 @@ pub fn generator() -> SchemaGenerator {
     settings.with_transform(RecursiveTransform(plain)).into_generator()
 }
 
-/// An absent field has its default, and null counts as absent, so the schemas do not mention it.
+/// An absent field has its default, and null counts as absent, so the schemas do not mention it. An item of a list cannot be absent, so
+/// there null is one of two choices.
 fn plain(schema: &mut Schema) {
     schema.remove("default");
+    if let Some(Value::Object(item)) = schema.get_mut("items")
+        && let Some(Value::Array(kinds)) = item.get_mut("type")
+        && kinds.iter().any(|kind| kind == "null")
+    {
+        kinds.retain(|kind| kind != "null");
+        let value = std::mem::take(item);
+        item.insert("oneOf".into(), json!([value, {"type": "null"}]));
+    }
     if let Some(Value::Array(kinds)) = schema.get_mut("type") {
         kinds.retain(|kind| kind != "null");
         if let [kind] = kinds.as_slice() {

@@ -17,6 +17,8 @@ pub struct ServiceAccount {
     pub disabled: bool,
     // Bounded by `fields::CREDENTIALS`.
     pub credentials: Vec<DeviceCredential>,
+    /// Output only; `:setPassword` sets a password.
+    pub has_password: Option<bool>,
     /// Topic filters to which it may publish.
     // Bounded by `fields::SERVICE_FILTERS`, each by `fields::SERVICE_FILTER`.
     pub publish: Vec<String>,

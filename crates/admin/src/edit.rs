@@ -1,5 +1,7 @@
 //! Changes to the text of a plugin's settings file. Pure.
 
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -63,19 +65,63 @@ pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<S
     readable(toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))?)
 }
 
-/// Sets what the plugin is granted. If the text has no grants, they are added to it; otherwise the file is written
-/// again, and its comments are lost.
+/// Sets what the plugin is granted. If the text has no grants, they are added to it; under `[grants]`, only entries that differ change. If
+/// they are written in another form, the file is written again, and its comments are lost.
 pub(super) fn set_grants(text: &str, granted: &GrantPatterns) -> Result<String, Error> {
     let mut document = parse(text)?;
     let wrong = |e: toml::ser::Error| Error::invalid(e.to_string());
     let grants = toml::Table::try_from(granted).map_err(wrong)?;
     if document.contains_key("grants") {
+        let edited = edited(text, &grants);
         document.insert("grants".into(), grants.into());
-        return toml::to_string(&document).map_err(wrong);
+        let is_right = |text: &String| parse(text).is_ok_and(|edited| edited == document);
+        return edited.filter(is_right).map_or_else(|| toml::to_string(&document).map_err(wrong), Ok);
     }
     let break_before = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let alone = toml::Table::from_iter([("grants".to_owned(), grants.into())]);
     Ok(format!("{text}{break_before}{}", toml::to_string(&alone).map_err(wrong)?))
+}
+
+/// The text with other entries under `[grants]`, if each entry there begins its line. Other forms are not recognised: the result is then
+/// something else, or `None`.
+fn edited(text: &str, grants: &toml::Table) -> Option<String> {
+    #[derive(Deserialize)]
+    struct GrantSpans {
+        grants: BTreeMap<String, toml::Spanned<toml::Value>>,
+    }
+    let GrantSpans { grants: old } = toml::from_str(text).ok()?;
+    let line_start = |at: usize| Some(text.get(..at)?.rfind('\n').map_or(0, |found| found + 1));
+    let line_end = |at: usize| Some(text.get(at..)?.find('\n').map_or(text.len(), |found| at + found + 1));
+    let mut edits = Vec::new();
+    for (key, value) in &old {
+        let Range { start, end } = value.span();
+        match grants.get(key) {
+            Some(new) if new == value.get_ref() => {}
+            Some(new) => edits.push((start..end, new.to_string())),
+            None => edits.push((line_start(start)?..line_end(end)?, String::new())),
+        }
+    }
+    let added = grants.iter().filter(|(key, _)| !old.contains_key(*key));
+    let added: String = added.map(|(key, value)| format!("{key} = {value}\n")).collect();
+    if !added.is_empty() {
+        let is_head = |line: &str| line.split('#').next().is_some_and(|line| line.trim() == "[grants]");
+        let mut end = 0;
+        let mut ends = text.split_inclusive('\n').map(|line| {
+            end += line.len();
+            (end, line)
+        });
+        let (after_head, head) = ends.find(|(_, line)| is_head(line))?;
+        let line_break = if head.ends_with('\n') { "" } else { "\n" };
+        edits.push((after_head..after_head, format!("{line_break}{added}")));
+    }
+    // From the end, so that the places before stay where they are. Of two at one place, the one that removes is made first.
+    edits.sort_by_key(|(place, _)| Reverse(place.start));
+    let mut edited = text.to_owned();
+    for (place, with) in edits {
+        edited.get(place.clone())?;
+        edited.replace_range(place, &with);
+    }
+    Some(edited)
 }
 
 #[cfg(test)]
@@ -106,6 +152,15 @@ mod tests {
             ("", "[grants]\nconfig = [\"lamp-*\"]\n"),
             ("# mine\n[settings]\na = 1", "# mine\n[settings]\na = 1\n[grants]\nconfig = [\"lamp-*\"]\n"),
             ("[grants]\nread = ['*']\n", "[grants]\nconfig = [\"lamp-*\"]\n"),
+            // The comments are kept.
+            (
+                "# mine\n[grants] # few\n# lamps\nconfig = ['a'] # why\nread = [\n  '*',\n]\n[settings]\na = 1 # one\n",
+                "# mine\n[grants] # few\n# lamps\nconfig = [\"lamp-*\"] # why\n[settings]\na = 1 # one\n",
+            ),
+            ("[grants] # none", "[grants] # none\nconfig = [\"lamp-*\"]\n"),
+            ("[grants]\nconfig = ['lamp-*'] # as it is\n", "[grants]\nconfig = ['lamp-*'] # as it is\n"),
+            // Another form.
+            ("grants = { read = ['*'] } # gone\n", "[grants]\nconfig = [\"lamp-*\"]\n"),
         ] {
             assert_eq!(set_grants(text, &granted).unwrap(), expected);
         }

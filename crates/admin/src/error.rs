@@ -159,8 +159,9 @@ impl From<delivery::CallError> for Error {
             delivery::CallError::Offline(_)
             | delivery::CallError::NotSubscribed(_)
             | delivery::CallError::NotAllowed(_)
+            | delivery::CallError::Refused(_)
             | delivery::CallError::Unreachable(_) => ErrorStatus::FailedPrecondition,
-            delivery::CallError::Broken(_) => ErrorStatus::Unavailable,
+            delivery::CallError::Broken(_) | delivery::CallError::Status(..) => ErrorStatus::Unavailable,
             delivery::CallError::TimedOut(..) => ErrorStatus::DeadlineExceeded,
             delivery::CallError::Busy(..) => ErrorStatus::ResourceExhausted,
             delivery::CallError::Invalid(_) => ErrorStatus::InvalidArgument,

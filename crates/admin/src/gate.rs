@@ -21,6 +21,7 @@ use super::{
     blocking::{blocking, blocking_in_place},
     details::{self, Details},
     error::{Error, ErrorStatus},
+    head::bearer,
     rate::{self, Caller},
     verb_paths::shown,
 };
@@ -245,11 +246,11 @@ impl Gate {
             return if here { Ok((UNAUTHENTICATED.into(), Scope::Admin)) } else { Err(only_from_here()) };
         };
         let refused = |text: String| Error::new(ErrorStatus::Unauthenticated, text);
-        let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {
+        let Some(shown) = bearer(headers) else {
             let file = TOKEN_FILE;
             return Err(refused(format!("a bearer token is needed: the one in {file} in the host's data folder")));
         };
-        tokens.find(shown.trim()).ok_or_else(|| refused("the bearer token is not this host's".into()))
+        tokens.find(shown).ok_or_else(|| refused("the bearer token is not this host's".into()))
     }
 
     fn allow(&self, name: &str, scope: Scope, headers: &HeaderMap) -> Result<(), Error> {
@@ -316,13 +317,13 @@ fn line(caller: String, address: SocketAddr, call: String, status: StatusCode, d
 }
 
 async fn write_audit_line(app: &App, line: Line, reserved: Option<Reserved>) {
-    let Line { caller, call, status, object, .. } = &line;
-    tracing::info!(target: "audit", who = caller, call, object = object.as_deref().unwrap_or_default(), status);
     let written = match app.audit.try_append(&line) {
         Some(written) => written,
         None => blocking_in_place(|| app.audit.append(&line)),
     };
     drop(reserved);
+    let Line { caller, call, status, object, .. } = &line;
+    tracing::info!(target: "audit", who = caller, call, object = object.as_deref().unwrap_or_default(), status);
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // No caller waits for this task.

@@ -3,13 +3,19 @@
 
 use axum::{
     extract::{Request, State},
-    http::{Uri, request::Parts},
+    http::{HeaderMap, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 
 use super::{app::App, error::Error};
 use switchbox_model::limits::{TooMuch, fields};
+
+/// The token in the header `Authorization`. The name of the scheme ignores case (RFC 9110, 11.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
 
 /// Refuses a call whose head is too large.
 pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {

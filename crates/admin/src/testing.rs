@@ -31,7 +31,6 @@ use switchbox_admin_api::{
     PluginShadow, PluginVersion, RecordPluginRequest, ShadowPluginRequest, TOKEN_FILE, Time, TryPluginRequest,
     TryPluginResponse, VersionRolledBack,
 };
-use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
@@ -73,6 +72,7 @@ impl Plugins for OnePlugin {
                 state: "running".into(),
                 component: "plugins/relay.wasm".into(),
                 grants: vec!["config lamp-*".into()],
+                limits: [("deadline".into(), "100ms".into())].into(),
                 ..Plugin::default()
             }]
         })
@@ -119,7 +119,7 @@ impl Plugins for OnePlugin {
 
     fn delete_kept(&self, name: &PluginName) -> PluginFuture<'_, Result<(), DeleteError>> {
         let kept = name.as_str() == "gone";
-        let text = name.to_string();
+        let text = format!("no state of a plugin {name} is kept");
         Box::pin(async move { if kept { Ok(()) } else { Err(DeleteError::NothingKept(text)) } })
     }
 
@@ -214,7 +214,14 @@ impl Plugins for OnePlugin {
     }
 
     fn approvals(&self) -> Vec<Approval> {
-        vec![Approval { id: "7.relay".into(), plugin: "relay".into(), targets: 12, ..Approval::default() }]
+        vec![Approval {
+            id: "7.relay".into(),
+            plugin: "relay".into(),
+            event: Int64(7),
+            targets: 12,
+            effect_count: 12,
+            ..Approval::default()
+        }]
     }
 
     fn approve(&self, id: &str, _caller: &str) -> PluginFuture<'_, Result<(), ApprovalError>> {
@@ -341,7 +348,7 @@ impl TestHost {
             plugins: folder.clone(),
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
             payloads: PayloadLimits::default(),
-            hubs: Hubs::default(),
+            hubs: "hall.example=hall".parse().unwrap(),
         };
         let service = runtime.block_on(Service::bind(options, handles.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());

@@ -249,10 +249,10 @@ impl Handle {
         AuthContext { access, ..AuthContext::open(principal) }
     }
 
-    /// What the host's certificate calls it, first.
+    /// What the host's certificate calls it: names, also with a wildcard, and addresses.
     #[must_use]
-    pub fn host_name(&self) -> Option<String> {
-        self.tls.as_ref().and_then(|tls| tls.names().into_iter().next())
+    pub fn host_names(&self) -> Vec<String> {
+        self.tls.as_ref().map(tls::Handle::names).unwrap_or_default()
     }
 
     /// Whether the device still exists.

@@ -204,15 +204,7 @@ impl Handle {
             if !is_by(&spec, &registrant.enrollment) {
                 return Err(RegisterError::Taken(device.name.id.clone()));
             }
-            let patch = match &registrant.with {
-                RegistrantProof::Keys(keys) if spec.symmetric_keys.as_ref() != Some(keys) => {
-                    DevicePatch { symmetric_keys: Some(Some(keys.clone())), ..DevicePatch::default() }
-                }
-                RegistrantProof::Credential(credential) if !spec.credentials.contains(credential) => {
-                    DevicePatch { credentials: Some(vec![credential.as_ref().clone()]), ..DevicePatch::default() }
-                }
-                _ => return Ok(device),
-            };
+            let Some(patch) = only_proof(&registrant.with, &spec) else { return Ok(device) };
             match self.registry.patch(&device, patch, Some(revision)).await {
                 Err(registry::Error::OtherRevision { .. }) if attempts.next().is_some() => {}
                 Err(error @ registry::Error::OtherRevision { .. }) => {
@@ -274,6 +266,21 @@ fn registration(registrant: &Registrant, enrollment: &Enrollment) -> Registratio
     let cause = Cause::Api { caller: format!("enrolment {}", registrant.enrollment) };
     let config = enrollment.config.as_ref().map(|config| FirstConfig { payload: config.clone().into(), cause });
     Registration { spec, config, ..Registration::default() }
+}
+
+/// Makes what the device proves now its only proof: what it proved before, or an operator added, no longer counts. `None` if it has no
+/// other.
+fn only_proof(with: &RegistrantProof, spec: &DeviceSpec) -> Option<DevicePatch> {
+    let (credentials, keys) = match with {
+        RegistrantProof::Keys(keys) => (Vec::new(), Some(keys.clone())),
+        RegistrantProof::Credential(credential) => (vec![credential.as_ref().clone()], None),
+    };
+    let changes = spec.credentials != credentials || spec.symmetric_keys != keys;
+    changes.then(|| DevicePatch {
+        credentials: Some(credentials),
+        symmetric_keys: Some(keys),
+        ..DevicePatch::default()
+    })
 }
 
 /// The device was registered by this enrolment.

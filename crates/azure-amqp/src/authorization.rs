@@ -17,7 +17,7 @@ use crate::{
     sasl::PlainCredentials,
 };
 use switchbox_auth::{AuthContext, AuthRefusal, Credentials, Principal, Signed, Signer};
-use switchbox_azure::{AccessRight, Policy, Sas, sas, url_encoding};
+use switchbox_azure::{AccessRight, Policy, Sas, sas};
 use switchbox_core::registry::{Changed, Device};
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
 use switchbox_support::clock;
@@ -323,15 +323,14 @@ fn is_of_device(path: &str) -> bool {
     path.starts_with("devices/")
 }
 
-/// The device that a device's own token names.
+/// The device that a device's own token names. The path is decoded already, and an id may have `%`.
 fn device_of_path(path: &str) -> Result<DeviceId, String> {
     let id =
         path.trim_end_matches('/').strip_prefix("devices/").ok_or("the token names no policy (skn) and no device")?;
     if id.contains('/') {
         return Err("modules are not in this version: register a module as a separate device".into());
     }
-    let id = url_encoding::decode(id).ok_or("the device's id in the token is not UTF-8")?;
-    DeviceId::new(&id).map_err(|error| error.to_string())
+    DeviceId::new(id).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -344,6 +343,7 @@ mod tests {
         for (written, host, device) in [
             ("hub.example/devices/lamp-1", "hub.example", Ok("lamp-1")),
             ("amqps://hub.example:5671/devices/lamp-1/", "hub.example", Ok("lamp-1")),
+            ("hub.example/devices/a%41b", "hub.example", Ok("a%41b")),
             ("hub.example", "hub.example", Err("names no policy")),
             ("hub.example/devices/lamp-1/modules/arm", "hub.example", Err("modules")),
             ("hub.example/devices/", "hub.example", Err("names no policy")),

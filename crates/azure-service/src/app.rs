@@ -18,6 +18,8 @@ use crate::error::{Code, ServiceError};
 pub(crate) enum RateKey {
     Policy(RegistryName, &'static str),
     Device(DeviceNum),
+    /// A device that proves itself by an enrolment, with its registration id.
+    Registration(RegistryName, String),
     Address(IpAddr),
 }
 

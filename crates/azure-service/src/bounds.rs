@@ -4,7 +4,7 @@ use switchbox_http_server::{Bounds, Names};
 use switchbox_model::limits;
 use switchbox_transport::admission::{self, Rate};
 
-/// Calls of one policy of a hub, or of one device.
+/// Calls of one policy of a hub, of one device, or with one registration id.
 pub(crate) const CALLS: Rate = Rate { burst: limits::HUB_API_CALL_BURST, per_second: limits::HUB_API_CALLS_PER_SECOND };
 /// Calls of one address without a valid token.
 pub(crate) const UNAUTHENTICATED: Rate =

@@ -2,8 +2,10 @@
 //! last change of each value. The times are computed from the kept versions when a twin is read, so writing a version costs nothing
 //! more.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::members::{self, Members};
+use switchbox_rules::json::{self, Kind, Object, Tolerance, same, to_serde};
 use switchbox_support::clock;
 
 /// One kept version of a document.
@@ -14,13 +16,13 @@ pub(crate) struct Version<'a> {
 }
 
 /// A parsed version. Bytes that are not a JSON object count as `{}`.
-struct Read {
+struct Read<'a> {
     number: u64,
     time_ms: u64,
-    value: Value,
+    object: Object<'a>,
 }
 
-/// The newest document without `$metadata`.
+/// The newest document without `$metadata`, for a query. A number is the nearest one that `serde_json` has.
 pub(crate) fn without_metadata(newest: Option<Version<'_>>) -> Value {
     let (number, mut document) =
         newest.map_or_else(Default::default, |version| (version.number, object(version.payload)));
@@ -29,65 +31,79 @@ pub(crate) fn without_metadata(newest: Option<Version<'_>>) -> Value {
 }
 
 /// The newest document with `$metadata`. The versions are given newest first, as the store has them.
-pub(crate) fn with_metadata<'a>(versions: impl Iterator<Item = Version<'a>>) -> Value {
-    let read = |version: Version<'_>| Read {
+pub(crate) fn with_metadata<'a>(versions: impl Iterator<Item = Version<'a>>) -> Members {
+    let read = |version: Version<'a>| Read {
         number: version.number,
         time_ms: version.time_ms,
-        value: Value::Object(object(version.payload)),
+        object: json::object(version.payload).unwrap_or_default(),
     };
     let versions: Vec<_> = versions.map(read).collect();
-    let all: Vec<_> = versions.iter().map(|version| (version, &version.value)).collect();
-    let metadata = all.first().map_or_else(
-        || json!({ "$lastUpdated": NEVER }),
-        |(newest, value)| {
-            let mut metadata = members(value, &all);
+    let all: Vec<_> = versions.iter().map(|version| (version, &version.object)).collect();
+    let (mut document, mut number) = (Members::new(), 0);
+    let mut metadata = Map::new();
+    match versions.first() {
+        Some(newest) => {
+            (document, number) = (members::of_object(&newest.object), newest.number);
+            metadata = of_members(&newest.object, &all);
             stamp(&mut metadata, newest);
-            Value::Object(metadata)
-        },
-    );
-    let newest = versions.into_iter().next();
-    let (number, value) = newest.map_or_else(|| (0, json!({})), |newest| (newest.number, newest.value));
-    let Value::Object(mut document) = value else { return Value::Null };
-    document.insert("$version".into(), number.into());
-    document.insert("$metadata".into(), metadata);
-    Value::Object(document)
+        }
+        None => drop(metadata.insert("$lastUpdated".into(), NEVER.into())),
+    }
+    document.insert("$version".into(), members::raw(&number));
+    document.insert("$metadata".into(), members::raw(&metadata));
+    document
 }
 
 /// Azure's value for a time that does not exist.
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
 
-fn object(payload: &[u8]) -> Map<String, Value> {
-    match serde_json::from_slice(payload) {
+/// As `serde_json` has it. Bytes that are not a JSON object count as `{}`.
+pub(crate) fn object(payload: &[u8]) -> Map<String, Value> {
+    match json::parse(payload).map(|document| to_serde(&document)) {
         Ok(Value::Object(object)) => object,
         _ => Map::new(),
     }
 }
 
-/// `$metadata` for the members of a value. `versions` has the same value in each version, newest first. The parser bounds the
+/// `$metadata` for the members of an object. `versions` has the same object in each version, newest first. The parser bounds the
 /// nesting depth.
-fn members(value: &Value, versions: &[(&Read, &Value)]) -> Map<String, Value> {
-    let Value::Object(object) = value else { return Map::new() };
-    let of_member = |(name, value): (&String, &Value)| {
-        let before = versions.iter().map_while(|(version, value)| Some((*version, value.get(name)?)));
+fn of_members(object: &Object<'_>, versions: &[(&Read<'_>, &Object<'_>)]) -> Map<String, Value> {
+    let of_member = |member: &json::Member<'_>| {
+        let before = versions.iter().map_while(|(version, object)| Some((*version, object.get(&member.key)?)));
         let before: Vec<_> = before.collect();
-        let mut metadata = members(value, &before);
-        let same = before.iter().take_while(|(_, other)| *other == value);
-        if let Some((since, _)) = same.last() {
+        let mut metadata = match &member.value.kind {
+            Kind::Object(object) => {
+                let objects = before.iter().map_while(|(version, value)| match &value.kind {
+                    Kind::Object(object) => Some((*version, object)),
+                    _ => None,
+                });
+                of_members(object, &objects.collect::<Vec<_>>())
+            }
+            _ => Map::new(),
+        };
+        let unchanged = before.iter().take_while(|(_, other)| same(other, &member.value, Tolerance::EXACT));
+        if let Some((since, _)) = unchanged.last() {
             stamp(&mut metadata, since);
         }
-        (name.clone(), Value::Object(metadata))
+        (String::from_utf8_lossy(&member.key).into_owned(), Value::Object(metadata))
     };
-    object.iter().map(of_member).collect()
+    object.sorted().map(of_member).collect()
 }
 
-fn stamp(metadata: &mut Map<String, Value>, version: &Read) {
+fn stamp(metadata: &mut Map<String, Value>, version: &Read<'_>) {
     metadata.insert("$lastUpdated".into(), clock::rfc3339(version.time_ms).into());
     metadata.insert("$lastUpdatedVersion".into(), version.number.into());
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn value(document: &Members) -> Value {
+        serde_json::to_value(document).unwrap()
+    }
 
     #[test]
     fn each_value_has_the_time_since_when_it_stands() {
@@ -102,7 +118,7 @@ mod tests {
             time_ms: *time_ms,
             payload: text.as_bytes(),
         });
-        let document = with_metadata(versions);
+        let document = value(&with_metadata(versions));
         assert_eq!(document["$version"], 4);
         assert_eq!(document["b"], json!({"c": 2, "d": 3}));
         let metadata = &document["$metadata"];
@@ -112,8 +128,23 @@ mod tests {
             let time = format!("1970-01-01T00:00:0{version}.000Z");
             assert_eq!(found["$lastUpdated"], time, "{pointer}");
         }
-        let empty = with_metadata(std::iter::empty());
+        let empty = value(&with_metadata(std::iter::empty()));
         assert_eq!(empty, json!({"$version": 0, "$metadata": {"$lastUpdated": NEVER}}));
         assert_eq!(without_metadata(None), json!({"$version": 0}));
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let version = |number, text: &'static str| Version { number, time_ms: 0, payload: text.as_bytes() };
+        let newest = r#"{"e":1e400,"n":12345678901234567890123,"z":1.50}"#;
+        let document = with_metadata(
+            [version(2, newest), version(1, r#"{"e":1e401,"n":12345678901234567890124,"z":1.5}"#)].into_iter(),
+        );
+        let kept = ["e", "n", "z"].map(|name| document.get(name).unwrap().get());
+        assert_eq!(kept, ["1e400", "12345678901234567890123", "1.50"]);
+        let metadata: Value = serde_json::from_str(document.get("$metadata").unwrap().get()).unwrap();
+        assert_eq!(["e", "n", "z"].map(|name| metadata[name]["$lastUpdatedVersion"].clone()), [2, 2, 1]);
+        let shown = without_metadata(Some(version(2, newest)));
+        assert_eq!((shown["e"].as_f64(), shown["z"].as_f64()), (Some(f64::MAX), Some(1.5)));
     }
 }

@@ -2,11 +2,17 @@
 //! registry is the only hub of its enrolments.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use twox_hash::XxHash3_64;
 
-use crate::{app::App, authentication::KeysIn, error::ServiceError, tags};
+use crate::{
+    app::App,
+    authentication::KeysIn,
+    error::ServiceError,
+    members::{self, Members},
+    tags,
+};
 use switchbox_auth::provisioning;
 use switchbox_model::{
     DeviceId, RegistryName,
@@ -65,15 +71,15 @@ struct CertificateIn {
     certificate: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 struct TwinIn {
-    tags: Option<Map<String, Value>>,
+    tags: Option<Members>,
     properties: Option<PropertiesIn>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 struct PropertiesIn {
-    desired: Option<Map<String, Value>>,
+    desired: Option<Members>,
 }
 
 /// Whether an enrolment is for one device or for many.
@@ -109,14 +115,18 @@ impl EnrollmentIn {
         let desired = twin.properties.and_then(|properties| properties.desired);
         let mut metadata = before.map(|before| before.metadata.clone()).unwrap_or_default();
         metadata.remove(tags::KEY);
-        metadata.extend(twin.tags.map(|tags| (tags::KEY.to_owned(), Value::Object(tags).to_string())));
+        let text = |members: &Members| {
+            members::text(members).map_err(|problem| ServiceError::invalid(format!("initialTwin: {problem}")))
+        };
+        let tags = twin.tags.as_ref().map(text).transpose()?;
+        metadata.extend(tags.map(|tags| (tags::KEY.to_owned(), tags)));
         Ok(Enrollment {
             registration_id: (kind == Kind::Device).then(|| id.to_owned()),
             device_id: self.device_id(kind)?.map(checked).transpose()?,
             attestation: self.attestation(kind, before)?,
             disabled: self.is_disabled()?,
             payload: before.and_then(|before| before.payload.clone()),
-            config: desired.map(|desired| Value::Object(without_metadata(desired)).to_string()),
+            config: desired.map(without_metadata).as_ref().map(text).transpose()?,
             metadata,
             created_ms: before.map_or_else(clock::now_ms, |before| before.created_ms),
         })
@@ -211,7 +221,7 @@ impl X509In {
     }
 }
 
-fn without_metadata(mut desired: Map<String, Value>) -> Map<String, Value> {
+fn without_metadata(mut desired: Members) -> Members {
     desired.retain(|name, _| !name.starts_with('$'));
     desired
 }
@@ -222,11 +232,21 @@ pub(crate) fn etag(enrollment: &Enrollment) -> String {
     STANDARD.encode(XxHash3_64::oneshot(&text).to_be_bytes())
 }
 
+/// An enrolment for a caller. The values of its twin keep their text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EnrollmentOut {
+    #[serde(flatten)]
+    fields: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial_twin: Option<TwinIn>,
+}
+
 /// Omits the keys, unless they are to be shown.
-pub(crate) fn to_json(id: &str, enrollment: &Enrollment, with_keys: bool) -> Value {
+pub(crate) fn to_json(id: &str, enrollment: &Enrollment, with_keys: bool) -> EnrollmentOut {
     let time = clock::rfc3339(enrollment.created_ms);
-    let desired = enrollment.config.as_deref().and_then(|config| serde_json::from_str::<Value>(config).ok());
-    let tags = enrollment.metadata.get(tags::KEY).and_then(|tags| serde_json::from_str::<Value>(tags).ok());
+    let desired = enrollment.config.as_ref().map(|config| members::of_text(config.as_bytes()));
+    let tags = enrollment.metadata.get(tags::KEY).map(|tags| members::of_text(tags.as_bytes()));
     let mut shown = json!({
         "attestation": attestation_json(enrollment, with_keys),
         "provisioningStatus": if enrollment.disabled { "disabled" } else { "enabled" },
@@ -245,13 +265,12 @@ pub(crate) fn to_json(id: &str, enrollment: &Enrollment, with_keys: bool) -> Val
             }
             None => drop(fields.insert("enrollmentGroupId".into(), id.into())),
         }
-        if desired.is_some() || tags.is_some() {
-            let properties = json!({ "desired": desired.unwrap_or_else(|| json!({})) });
-            let twin = json!({ "tags": tags.unwrap_or_else(|| json!({})), "properties": properties });
-            fields.insert("initialTwin".into(), twin);
-        }
     }
-    shown
+    let initial_twin = (desired.is_some() || tags.is_some()).then(|| TwinIn {
+        tags: Some(tags.unwrap_or_default()),
+        properties: Some(PropertiesIn { desired: Some(desired.unwrap_or_default()) }),
+    });
+    EnrollmentOut { fields: shown, initial_twin }
 }
 
 pub(crate) fn attestation_json(enrollment: &Enrollment, with_keys: bool) -> Value {

@@ -195,7 +195,11 @@ impl From<CallError> for ServiceError {
             CallError::Busy(..) => Code::Throttled,
             CallError::Invalid(_) => Code::ArgumentInvalid,
             CallError::TooMuch(too_much) => return too_much.clone().into(),
-            CallError::NotAllowed(_) | CallError::Unreachable(_) | CallError::Broken(_) => Code::DeviceUnreachable,
+            CallError::NotAllowed(_)
+            | CallError::Unreachable(_)
+            | CallError::Broken(_)
+            | CallError::Refused(_)
+            | CallError::Status(..) => Code::DeviceUnreachable,
         };
         Self::new(code, error.to_string())
     }

@@ -15,6 +15,9 @@ mod etag;
 mod gate;
 mod handlers;
 mod identity;
+mod members;
+#[cfg(test)]
+mod provisioning_tests;
 mod routes;
 mod service;
 mod storage;

@@ -47,9 +47,9 @@ use switchbox_transport::admission::Rates;
 type Call = Pin<Box<dyn Future<Output = Result<(), ServiceError>> + Send>>;
 
 /// A hub with a device `lamp`, and one whose telemetry holds the journal up.
-struct Hub {
-    host: Host,
-    app: App,
+pub(super) struct Hub {
+    pub(super) host: Host,
+    pub(super) app: App,
     caller: Caller,
 }
 
@@ -58,7 +58,7 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 }
 
 /// A symmetric key whose bytes are all the same.
-fn key(byte: u8) -> String {
+pub(super) fn key(byte: u8) -> String {
     STANDARD.encode([byte; 32])
 }
 
@@ -67,7 +67,7 @@ fn keys(keys: Value) -> Value {
 }
 
 impl Hub {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let host = Host::start(Options::default()).await;
         let handles = HostHandles {
             registry: host.registry.clone(),
@@ -130,7 +130,7 @@ impl Hub {
         })
     }
 
-    fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
+    pub(super) fn enrol(&self, if_match: IfMatch, keys: Value) -> Call {
         let ((app, caller), id) = (self.parts(), Path("maker".to_owned()));
         let enrollment_body = json!({ "attestation": { "type": "symmetricKey", "symmetricKey": keys } });
         Box::pin(async move {
@@ -150,7 +150,8 @@ impl Hub {
         let ((app, caller), id) = (self.parts(), || Path("maker".to_owned()));
         let found = enrollments::keys::<{ enrollments::DEVICE }>(app.clone(), caller.clone(), id()).await.ok()?;
         let shown = enrollments::get::<{ enrollments::DEVICE }>(app, caller, id()).await.ok()?;
-        Some(json!({ "keys": found.0["symmetricKey"], "etag": shown.0["etag"] }))
+        let shown = serde_json::to_value(&shown.0).unwrap();
+        Some(json!({ "keys": found.0["symmetricKey"], "etag": shown["etag"] }))
     }
 
     /// Begins all of them, in this order, before an entry of one of them is applied.
@@ -196,7 +197,7 @@ impl Hub {
     }
 }
 
-fn secrets(registered: &Registered) -> [String; 2] {
+pub(super) fn secrets(registered: &Registered) -> [String; 2] {
     let keys = registered.spec.symmetric_keys.clone().unwrap();
     [keys.primary.0.to_string(), keys.secondary.0.to_string()]
 }
@@ -282,6 +283,29 @@ async fn a_change_of_a_twin_is_one_entry_and_one_that_is_refused_changes_nothing
     let large = json!({ "tags": { "n": "x".repeat(300_000) }, "properties": { "desired": {} } });
     assert_eq!(hub.twin("PUT", IfMatch::Any, large).await.map_err(|error| error.code), Err(Code::ArgumentInvalid));
     assert_eq!((hub.tags(), &hub.lamp().config().unwrap().payload[..]), (json!({ "n": 3 }), &b"off"[..]));
+}
+
+#[tokio::test]
+async fn a_twin_keeps_the_digits_of_its_numbers() {
+    let hub = Hub::start().await;
+    let twin = |n: &str| {
+        let text = format!(r#"{{"tags":{{"n":{n}}},"properties":{{"desired":{{"n":{n},"z":1.50}}}}}}"#);
+        Body(serde_json::from_str(&text).unwrap())
+    };
+    for (method, n) in [("PATCH", "12345678901234567890123"), ("PUT", "1e400")] {
+        let ((app, caller), id) = (hub.parts(), Path("lamp".to_owned()));
+        let answer = match method {
+            "PUT" => twins::replace(app, caller, id, IfMatch::Any, twin(n)).await,
+            _ => twins::change(app, caller, id, IfMatch::Any, twin(n)).await,
+        };
+        let shown = axum::body::to_bytes(answer.unwrap().into_body(), usize::MAX).await.unwrap();
+        let shown = String::from_utf8(shown.to_vec()).unwrap();
+        assert!(shown.contains(&format!(r#""tags":{{"n":{n}}}"#)), "{shown}");
+        assert!(shown.contains(&format!(r#""n":{n},"z":1.50}}"#)), "{shown}");
+        let stored = hub.lamp().config().unwrap().payload.clone();
+        assert_eq!(stored, format!(r#"{{"n":{n},"z":1.50}}"#).as_bytes());
+        assert_eq!(hub.lamp().spec().metadata["tags"], format!(r#"{{"n":{n}}}"#));
+    }
 }
 
 #[tokio::test]
@@ -379,10 +403,20 @@ async fn an_enrolment_is_replaced_and_deleted_as_it_was_seen() {
     assert!(hub.enrolled().await.is_none());
 }
 
+/// The token of the device `maker` with this key.
+pub(super) fn token(byte: u8) -> String {
+    sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None)
+}
+
 impl Hub {
     /// The device `maker`, which proves that it has this key.
     async fn registrant(&self, byte: u8) -> Registrant {
-        let token = sas::sign("default/registrations/maker", &[byte; 32], clock::now_ms() / 1_000 + 60, None);
+        self.registrant_with(byte, None).await
+    }
+
+    /// With the public key that it brings.
+    pub(super) async fn registrant_with(&self, byte: u8, public_key: Option<&Credential>) -> Registrant {
+        let token = token(byte);
         let token = Sas::parse(token.as_bytes()).unwrap();
         let signed = Signed::new(Signer::Device, token.signed(), token.signature, token.expires_secs);
         let request = RegistrationRequest {
@@ -391,7 +425,7 @@ impl Hub {
             address: [127, 0, 0, 1].into(),
             certificates: &[],
             signed: Some(&signed),
-            public_key: None,
+            public_key,
         };
         self.app.handles.auth.admit_registrant(request).await.unwrap()
     }

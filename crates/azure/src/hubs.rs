@@ -36,6 +36,31 @@ impl Hubs {
     pub fn host(&self, registry: &RegistryName) -> Option<&str> {
         self.0.iter().find(|(_, found)| *found == registry).map(|(host, _)| host.as_str())
     }
+
+    /// The host name of the registry's hub: that of the setting, or else the first of the names by which the host is `called` that means
+    /// the registry. A name with a wildcard is none.
+    pub fn host_of<'a>(
+        &'a self,
+        registry: &RegistryName,
+        called: impl IntoIterator<Item = &'a str>,
+    ) -> Result<&'a str, NoHostName> {
+        let fits = |name: &&str| !name.starts_with('*') && self.registry(name) == *registry;
+        let found = self.host(registry).or_else(|| called.into_iter().find(fits));
+        found.ok_or_else(|| NoHostName(registry.clone()))
+    }
+}
+
+/// Clients cannot call the registry's hub.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no host name is known that means registry {}: add NAME={} to azure.hubs", .0.id(), setting(.0))]
+pub struct NoHostName(RegistryName);
+
+/// The registry as an item of the setting names it.
+fn setting(registry: &RegistryName) -> &str {
+    match named(registry.id()) {
+        Ok(beside_default) if beside_default == *registry => registry.id(),
+        _ => registry.as_str(),
+    }
 }
 
 impl FromStr for Hubs {
@@ -70,6 +95,14 @@ mod tests {
         assert_eq!(hubs.registry("other.example"), RegistryName::default_registry());
         assert_eq!(hubs.host(&hall), Some("hall.example"));
         assert_eq!(hubs.host(&RegistryName::default_registry()), None);
+        assert_eq!(hubs.host_of(&hall, ["other.example"]), Ok("hall.example"));
+        let default = RegistryName::default_registry();
+        let called = ["*.plant.test", "hall.example", "192.0.2.7", "other.example"];
+        assert_eq!(hubs.host_of(&default, called), Ok("192.0.2.7"));
+        let problem = hubs.host_of(&default, ["hall.example", "*.plant.test"]).unwrap_err().to_string();
+        assert!(problem.ends_with("registry default: add NAME=default to azure.hubs"), "{problem}");
+        let problem = Hubs::default().host_of(&hall, ["hall.example"]).unwrap_err().to_string();
+        assert!(problem.ends_with("registry hall: add NAME=hall to azure.hubs"), "{problem}");
         for wrong in ["hall", "=hall", "a b=hall", "a=", "a=x/y", "a=b,A=c"] {
             assert!(wrong.parse::<Hubs>().is_err(), "{wrong}");
         }

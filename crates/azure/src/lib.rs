@@ -4,6 +4,7 @@
 pub mod connection_string;
 pub mod headers;
 pub mod hubs;
+pub mod method_payload;
 pub mod policy;
 pub mod properties;
 pub mod provisioning;
@@ -15,7 +16,7 @@ pub mod url_encoding;
 pub mod user_name;
 
 pub use connection_string::ConnectionString;
-pub use hubs::Hubs;
+pub use hubs::{Hubs, NoHostName};
 pub use policy::{AccessRight, Policy};
 pub use sas::{Sas, SasError};
 pub use user_name::UserName;

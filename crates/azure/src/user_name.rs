@@ -21,9 +21,8 @@ impl<'a> UserName<'a> {
     /// Returns `None` if the user name has another form.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (names, query) = text.rsplit_once('/')?;
-        // The first SDKs omitted the question mark.
-        let query = query.strip_prefix('?').unwrap_or(query);
+        // No name has a question mark, so a value may have `/` that is not encoded. The first SDKs omitted the question mark.
+        let (names, query) = text.split_once("/?").or_else(|| text.rsplit_once('/'))?;
         let mut parameters = query.split('&').filter_map(|pair| pair.split_once('='));
         parameters.clone().find(|(name, _)| *name == "api-version")?;
         let mut names = names.split('/');
@@ -53,6 +52,8 @@ mod tests {
         let name = |module| UserName { host: "hub.example", device: "lamp-1", module, model: None };
         for (text, expect) in [
             ("hub.example/lamp-1/?api-version=2019-10-01&DeviceClientType=azure-iot-device%2F2.14", Some(name(None))),
+            ("hub.example/lamp-1/?api-version=2021-04-12&DeviceClientType=acme/1.0", Some(name(None))),
+            ("hub.example/lamp-1/?DeviceClientType=acme/1.0/?x&api-version=2021-04-12", Some(name(None))),
             ("hub.example/lamp-1/api-version=2016-11-14/", None),
             ("hub.example/lamp-1/api-version=2016-11-14", Some(name(None))),
             ("hub.example/lamp-1/?DeviceClientType=x&api-version=2021-04-12", Some(name(None))),

@@ -18,6 +18,9 @@ pub(super) fn for_answer(kind: &str, text: &str) -> Option<&'static str> {
         "NOT_FOUND" if text.starts_with("device ") || text.starts_with("projects/") => Some(DEVICES),
         "NOT_FOUND" => MISSING.iter().find(|(what, _)| text.starts_with(what)).map(|(_, advice)| *advice),
         "ALREADY_EXISTS" if text.ends_with("has that credential already") => None,
+        "ALREADY_EXISTS" if text.starts_with("a token ") => {
+            Some("choose another name; `switchbox token list` shows those that there are")
+        }
         "ALREADY_EXISTS" => Some("choose another name, or look at the one that is there with `get` or `list`"),
         "PERMISSION_DENIED" => Some("use the host's own token (--data), or make one with a wider --scope"),
         "ABORTED" => Some("look at it again, and try again with the version that is in force now"),
@@ -40,6 +43,7 @@ mod tests {
             ("NOT_FOUND", "a token \"x\" does not exist", "token list"),
             ("NOT_FOUND", "plugin wake does not exist", "plugin list"),
             ("ALREADY_EXISTS", "x exists already", "another name"),
+            ("ALREADY_EXISTS", "a token \"x\" exists already", "token list"),
             ("ABORTED", "version 3 is in force", "try again"),
             ("PERMISSION_DENIED", "the token's scope is read", "--scope"),
         ] {

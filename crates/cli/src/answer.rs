@@ -24,6 +24,11 @@ pub(super) fn yes(it_is: bool) -> String {
     if it_is { "yes".into() } else { "no".into() }
 }
 
+/// Such as `1 execution` and `2 executions`.
+pub(super) fn executions(count: u64) -> String {
+    if count == 1 { "1 execution".into() } else { format!("{count} executions") }
+}
+
 /// An answer as the API's type of it.
 pub(super) fn typed<T: DeserializeOwned>(answer: &Value) -> anyhow::Result<T> {
     serde_json::from_value(answer.clone()).context("the host's answer is unknown to this version of switchbox")
@@ -52,4 +57,12 @@ pub(super) fn list(answer: &Value, name: &str, columns: &[(&str, &str)]) -> Stri
     let rows: Vec<Vec<_>> = items(answer, name).iter().map(row).collect();
     let head: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
     table(&head, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_execution_is_no_plural() {
+        assert_eq!([0, 1, 2].map(super::executions), ["0 executions", "1 execution", "2 executions"]);
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -14,14 +15,18 @@ use rcgen::{
     KeyUsagePurpose, PKCS_RSA_SHA256,
 };
 use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
+use rustls::pki_types::DnsName;
 use zeroize::Zeroizing;
 
-use super::credential::write_private;
+use super::{credential::write_private, exit::wrong};
 use switchbox_model::DeviceId;
 use switchbox_support::clock;
 
 /// The authority's name, which all its certificates contain.
 const AUTHORITY: &str = "Switchbox development CA";
+/// The files of the authority and of the host begin with these.
+const CA: &str = "ca";
+const SERVER: &str = "server";
 const AUTHORITY_DAYS: i64 = 3_650;
 /// The longest validity that Apple's systems accept.
 const CERTIFICATE_DAYS: i64 = 825;
@@ -92,11 +97,12 @@ pub fn for_server(folder: &Path, names: &[&str]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let (authority, _) = authority(folder, KeyType::Ec)?;
-    write(folder, "server", &server(&authority, KeyType::Ec, &names)?)
+    write(folder, SERVER, &server(&authority, KeyType::Ec, &names)?)
 }
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+    check(&options.action)?;
     let folder = &options.folder;
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let key_type = options.key_type;
@@ -109,7 +115,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     };
     match &options.action {
         Action::Server { names } => {
-            write(folder, "server", &server(&authority, key_type, names)?)?;
+            write(folder, SERVER, &server(&authority, key_type, names)?)?;
             let folder = folder.display();
             Ok(format!(
                 "{folder}/server.pem is good for {} and {CERTIFICATE_DAYS} days; devices trust it by {folder}/ca.pem\n\n  \
@@ -129,27 +135,64 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     }
 }
 
+/// Refuses arguments before a file is written.
+fn check(action: &Action) -> anyhow::Result<()> {
+    match action {
+        Action::Server { names } => names.iter().try_for_each(|name| check_host(name)),
+        Action::Device { device } => {
+            DeviceId::new(device)?;
+            check_file_names(device)
+        }
+    }
+}
+
+/// A wildcard stands for the first label of a name.
+fn check_host(name: &str) -> anyhow::Result<()> {
+    let is_dns_name = DnsName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
+    if name.parse::<IpAddr>().is_ok() || is_dns_name {
+        return Ok(());
+    }
+    Err(wrong(format!("{name:?} is neither a DNS name, such as switchbox.example or *.example, nor an IP address")))
+}
+
+/// The files of the device must not be those of the authority, of the host or of another device. File names may ignore case.
+fn check_file_names(device: &str) -> anyhow::Result<()> {
+    let id = device.to_ascii_lowercase();
+    if [CA, SERVER].contains(&id.as_str()) || id.ends_with(".key") {
+        return Err(wrong(format!(
+            "{device}.pem would replace a file of the authority, of the host or of another device in the folder; choose \
+             another id, or make the certificate with another tool"
+        )));
+    }
+    Ok(())
+}
+
 /// The authority in the folder, or a new one with this type of key; and its type.
 fn authority(folder: &Path, key_type: KeyType) -> anyhow::Result<(Issuer<'static, KeyPair>, KeyType)> {
-    let (certificate_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key.pem"));
-    let mut params = params(AUTHORITY, vec![], AUTHORITY_DAYS)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let (certificate_path, key_path) = (folder.join(format!("{CA}.pem")), folder.join(format!("{CA}.key.pem")));
     if certificate_path.exists() {
+        let certificate = fs::read_to_string(&certificate_path);
+        let certificate = certificate.with_context(|| format!("{} cannot be read", certificate_path.display()))?;
         let pem = fs::read_to_string(&key_path).map(Zeroizing::new);
         let pem = pem.with_context(|| format!("{} cannot be read", key_path.display()))?;
         let key = KeyPair::from_pem(&pem).with_context(|| format!("{} is not a key", key_path.display()))?;
         let key_type = KeyType::of(&key);
-        return Ok((Issuer::new(params, key), key_type));
+        // An authority from elsewhere has a name of its own.
+        let issuer = Issuer::from_ca_cert_pem(&certificate, key);
+        return Ok((issuer.with_context(|| format!("{} is not a certificate", certificate_path.display()))?, key_type));
     }
+    let mut params = params(AUTHORITY, vec![], AUTHORITY_DAYS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = key_type.generate()?;
     let certificate = params.self_signed(&key)?;
-    write(folder, "ca", &issued(&certificate, &key))?;
+    write(folder, CA, &issued(&certificate, &key))?;
     Ok((Issuer::new(params, key), key_type))
 }
 
 fn params(name: &str, names: Vec<String>, days: i64) -> anyhow::Result<CertificateParams> {
-    let mut params = CertificateParams::new(names).context("a name is neither a host's name nor an address")?;
+    let mut params = CertificateParams::new(names)
+        .map_err(|e| wrong(format!("a name is neither a host's name nor an address: {e}")))?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.use_authority_key_identifier_extension = true;
     // One day back, because the clocks of devices may be wrong.
@@ -201,4 +244,82 @@ fn write(folder: &Path, name: &str, issued: &Issued) -> anyhow::Result<()> {
     write_private(&beside, &issued.key)?;
     fs::rename(&beside, &key).with_context(|| format!("{} cannot be written", key.display()))?;
     fs::write(&certificate, &issued.certificate).with_context(|| format!("{} cannot be written", certificate.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+    use super::*;
+
+    fn made(folder: &Path, action: Action) -> anyhow::Result<String> {
+        run(&Options { action, folder: folder.into(), key_type: KeyType::Ec })
+    }
+
+    fn device(folder: &Path, id: &str) -> anyhow::Result<String> {
+        made(folder, Action::Device { device: id.into() })
+    }
+
+    fn host(folder: &Path, name: &str) -> anyhow::Result<String> {
+        made(folder, Action::Server { names: vec![name.into()] })
+    }
+
+    #[test]
+    fn a_device_does_not_replace_files_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let _ = host(folder, "localhost").unwrap();
+        let _ = device(folder, "lamp-1").unwrap();
+        let files = ["ca.pem", "ca.key.pem", "server.pem", "server.key.pem", "lamp-1.pem", "lamp-1.key.pem"];
+        let read = || files.map(|file| fs::read(folder.join(file)).unwrap());
+        let before = read();
+        for id in ["ca", "CA", "server", "ca.key", "server.key", "lamp-1.key"] {
+            let error = device(folder, id).unwrap_err();
+            assert!(error.to_string().contains("would replace"), "{id}: {error}");
+            assert_eq!(crate::exit::code(&error), Some(2), "{id}");
+        }
+        assert_eq!(read(), before);
+        let _ = device(folder, "camera-1").unwrap();
+    }
+
+    #[test]
+    fn a_host_has_dns_names_and_addresses() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["bad name!", "", "*", "a.*.example", "http://a.example"] {
+            let error = host(folder.path(), name).unwrap_err().to_string();
+            assert!(error.contains("neither a DNS name"), "{name:?}: {error}");
+        }
+        assert!(!folder.path().join("ca.pem").exists(), "nothing is made for what is refused");
+        for name in ["switchbox.example", "*.switchbox.example", "192.0.2.1", "::1"] {
+            let _ = host(folder.path(), name).unwrap();
+        }
+    }
+
+    #[test]
+    fn certificates_verify_with_an_authority_from_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut own = params("Plant CA", vec![], 10).unwrap();
+        own.distinguished_name.push(DnType::OrganizationName, "Plant");
+        own.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let key = KeyPair::generate().unwrap();
+        write(folder, CA, &issued(&own.self_signed(&key).unwrap(), &key)).unwrap();
+        let _ = device(folder, "lamp-1").unwrap();
+        let chain = fs::read(folder.join("lamp-1.pem")).unwrap();
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain).map(Result::unwrap).collect();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            roots(folder).into(),
+            std::sync::Arc::new(rustls::crypto::ring::default_provider()),
+        );
+        let now = rustls::pki_types::UnixTime::now();
+        let verified = verifier.build().unwrap().verify_client_cert(&chain[0], &[], now);
+        assert!(verified.is_ok(), "{verified:?}");
+    }
+
+    fn roots(folder: &Path) -> rustls::RootCertStore {
+        let mut store = rustls::RootCertStore::empty();
+        let pem = fs::read(folder.join("ca.pem")).unwrap();
+        store.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+        store
+    }
 }

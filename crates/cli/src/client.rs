@@ -135,7 +135,7 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         // The stream may be silent for any time.
-        let answer = request.config().timeout_global(None).build().call().with_context(|| self.no_host())?;
+        let answer = request.config().timeout_global(None).build().call().map_err(|error| self.unanswered(error))?;
         if answer.status().is_success() {
             return Ok(answer.into_body().into_reader());
         }
@@ -150,6 +150,20 @@ impl Client {
             Code::Arguments,
             format!("{base} is not the address of a host; write --admin like http://127.0.0.1:8080"),
         )
+    }
+
+    /// Why a call has no answer.
+    fn unanswered(&self, error: ureq::Error) -> anyhow::Error {
+        let problem = match &error {
+            // The scheme is not http or https.
+            ureq::Error::BadUri(_) => self.invalid_address(),
+            error if is_certificate_refused(error) => failed(
+                Code::Unreachable,
+                format!("the certificate of {} is not accepted; --ca FILE names an authority to trust", self.base),
+            ),
+            _ => self.no_host(),
+        };
+        anyhow::Error::new(error).context(problem)
     }
 
     fn no_host(&self) -> Failed {
@@ -205,7 +219,7 @@ impl Client {
                 self.agent.run(request.body(body).with_context(|| self.invalid_address())?)
             }
         };
-        let answer = answer.with_context(|| self.no_host())?;
+        let answer = answer.map_err(|error| self.unanswered(error))?;
         let status = answer.status();
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
         if status.is_success() {
@@ -237,11 +251,41 @@ impl Client {
     }
 }
 
+/// Whether this machine does not accept the server's certificate.
+fn is_certificate_refused(error: &ureq::Error) -> bool {
+    let tls = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|error| error.downcast_ref()),
+        _ => None,
+    };
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 /// Prints the host's warnings to standard error, so that they are visible if the answer goes to a program.
 fn show_warnings(answer: &Value) {
     let warnings = answer.get("warnings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for warning in warnings.iter().filter_map(Value::as_str) {
         // Standard error is closed, so the warning cannot be shown.
         let _ = terminal::print_error(&format!("warning: {warning}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_leads_to_the_flag_for_its_authority() {
+        let client = Client::of("https://switchbox.example:8443", None, Path::new("/nowhere"));
+        let refused = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        for error in [ureq::Error::Rustls(refused()), ureq::Error::Io(std::io::Error::other(refused()))] {
+            let error = client.unanswered(error);
+            assert!(error.to_string().contains("--ca FILE"), "{error}");
+            assert_eq!(crate::exit::code(&error), Some(6));
+        }
+        let other = client.unanswered(ureq::Error::Io(std::io::ErrorKind::ConnectionRefused.into()));
+        assert!(other.to_string().contains("no host answers"), "{other}");
     }
 }

@@ -8,7 +8,9 @@ use clap::Parser;
 use super::{
     audit,
     command::Command,
-    device, events, explain, plugin, plugin_logs,
+    device, events, exit,
+    exit::wrong,
+    explain, plugin, plugin_logs,
     printed::{Printed, chain},
 };
 use switchbox_admin::testing::TestHost;
@@ -33,6 +35,10 @@ pub(super) fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Resul
 }
 
 pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<Printed, String> {
+    outcome(arguments, admin, token).map_err(|error| chain(&error))
+}
+
+fn outcome(arguments: &[&str], admin: &str, token: Option<&str>) -> anyhow::Result<Printed> {
     let mut all = vec!["switchbox"];
     all.extend(arguments);
     all.extend(["--admin", admin]);
@@ -41,8 +47,8 @@ pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Res
         all.extend(["--data", "/nowhere"]);
     }
     all.extend(token.map(|token| ["--token", token]).into_iter().flatten());
-    let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-    let printed = match cli.command {
+    let cli = Cli::try_parse_from(all).map_err(|error| wrong(error.to_string()))?;
+    match cli.command {
         Command::Device(options) => device::run(&options),
         Command::Gateway(options) => options.run().map(Printed::from),
         Command::Registry(options) => options.run().map(Printed::from),
@@ -57,8 +63,31 @@ pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Res
         Command::Audit(options) => audit::run(&options).map(Printed::from),
         Command::DeadLetters(options) => options.run().map(Printed::from),
         _ => panic!("no command for a running host"),
+    }
+}
+
+#[test]
+fn a_wrong_argument_and_something_missing_end_with_codes_of_their_own() {
+    let host = TestHost::new();
+    let code = |arguments: &[&str]| {
+        let error = outcome(arguments, &host.base, host.token.as_deref()).err();
+        error.and_then(|error| exit::code(&error))
     };
-    printed.map_err(|error| chain(&error))
+    for wrong in [
+        &["plugin", "try", "relay", "x"][..],
+        &["plugin", "try", "relay", "x", "--device", "lamp-1", "--method-answer", "lamp-1=x"],
+        &["plugin", "try", "relay", "x", "--device", "lamp-1", "--method-answer", ":on=x"],
+        &["plugin", "record", "relay"],
+        &["plugin", "shadow", "relay"],
+        &["plugin", "canary", "relay", "--settings", "relay.toml"],
+        &["explain", "lamp-1@x"],
+    ] {
+        assert_eq!(code(wrong), Some(2), "{wrong:?}");
+    }
+    assert_eq!(code(&["device", "create", "lamp-1"]), None);
+    for missing in [&["plugin", "diff", "relay", "9"][..], &["device", "credential", "remove", "lamp-1", "3"]] {
+        assert_eq!(code(missing), Some(4), "{missing:?}");
+    }
 }
 
 /// Whether the table has this row; the widths of columns are ignored.
@@ -141,7 +170,17 @@ fn an_operator_works_with_devices_and_plugins() {
 
     assert!(has_row(&run(&["plugin", "list"]).unwrap(), "relay running 0 0 0"));
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
+    assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "limits deadline 100ms"));
     assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+    std::fs::create_dir_all(&host.folder).unwrap();
+    std::fs::write(host.folder.join("relay.toml"), "").unwrap();
+    let granted = run(&["plugin", "grant", "relay", "config=lamp-1", "read=*"]).unwrap();
+    assert_eq!(granted, "relay may do this now: config lamp-1");
+    let granted = run(&["plugin", "grant", "relay", "config=fan-1"]).unwrap();
+    assert!(
+        granted.starts_with("relay may do nothing now: none of what it asks for is granted by config fan-1;"),
+        "{granted}"
+    );
 }
 
 #[test]
@@ -248,8 +287,10 @@ fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
     });
     let other = run(&["device", "list"], &elsewhere, None).unwrap_err();
     assert!(other.contains("is not a Switchbox host (404 Not Found); name one with"), "{other}");
-    let invalid_address = run(&["device", "list"], "http://a b", None).unwrap_err();
-    assert!(invalid_address.contains("write --admin like http://127.0.0.1:8080"), "{invalid_address}");
+    for admin in ["http://a b", "ftp://127.0.0.1:1"] {
+        let invalid_address = run(&["device", "list"], admin, None).unwrap_err();
+        assert!(invalid_address.contains("write --admin like http://127.0.0.1:8080"), "{invalid_address}");
+    }
     let no_host = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
     assert!(
         no_host.contains("no host answers at http://127.0.0.1:1") && no_host.contains("switchbox serve"),

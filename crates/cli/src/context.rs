@@ -107,13 +107,16 @@ pub fn find(selector: HostSelector<'_>) -> anyhow::Result<Target> {
     choose(selector, &hosts, &runs, &std::path::absolute(DEFAULT_DATA)?)
 }
 
-/// The MQTT address of the host that a command would use.
-pub fn mqtt() -> anyhow::Result<SocketAddr> {
-    let data = data_of_environment();
-    let target = find(HostSelector { admin: None, data: data.as_deref() })?;
+/// The MQTT address of the host that a command would use. `data`: the folder in its arguments.
+pub fn mqtt(data: Option<&Path>) -> anyhow::Result<SocketAddr> {
+    let of_environment = data_of_environment();
+    let target = find(HostSelector { admin: None, data: data.or(of_environment.as_deref()) })?;
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
-    let known = hosts.iter().rfind(|host| same(&host.data, &target.data));
-    Ok(known.map_or(DEFAULT_MQTT, |host| host.mqtt))
+    Ok(mqtt_of(&target.data, &hosts))
+}
+
+fn mqtt_of(data: &Path, hosts: &[Started]) -> SocketAddr {
+    hosts.iter().rfind(|host| same(&host.data, data)).map_or(DEFAULT_MQTT, |host| host.mqtt)
 }
 
 /// `here`: the default data folder of a host in the current folder.
@@ -246,6 +249,14 @@ mod tests {
         ] {
             assert_eq!(chosen(admin, data, &hosts).unwrap(), expect, "{rule}");
         }
+    }
+
+    #[test]
+    fn a_simulated_device_finds_the_host_of_a_data_folder() {
+        let other = Started { mqtt: "127.0.0.1:2883".parse().unwrap(), ..host("/b", 2, 11) };
+        let hosts = [other, host("/a", 1, 10)];
+        assert_eq!(mqtt_of(Path::new("/b"), &hosts).port(), 2883);
+        assert_eq!(mqtt_of(Path::new("/c"), &hosts), DEFAULT_MQTT);
     }
 
     #[test]

@@ -18,7 +18,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{answer::typed, client::Client, example, public_key::PublicKey, table::table, when::at};
+use super::{
+    answer::typed,
+    client::Client,
+    example,
+    exit::{Code, failed},
+    public_key::PublicKey,
+    table::table,
+    when::at,
+};
 use switchbox_admin_api::{
     DeviceCredential, Listeners, PublicKeyCredential, PublicKeyFormat, SetPasswordRequest, Time,
 };
@@ -210,10 +218,13 @@ impl Action {
 /// The credential with this number in the list; numbers start at 1. `what` names the command that lists them.
 pub(super) fn numbered<'a, T>(credentials: &'a [T], number: usize, what: &str, owner: &str) -> anyhow::Result<&'a T> {
     let found = number.checked_sub(1).and_then(|at| credentials.get(at));
-    found.with_context(|| {
+    let missing = || {
         let count = credentials.len();
-        format!("{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them")
-    })
+        let text =
+            format!("{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them");
+        failed(Code::NotFound, text)
+    };
+    Ok(found.ok_or_else(missing)?)
 }
 
 fn row(number: usize, credential: &DeviceCredential) -> Vec<String> {
@@ -279,5 +290,19 @@ impl Secret {
         let answer = client.post(path, &SetPasswordRequest { password: Some(secret.to_owned()) })?;
         let text = if self.stdin { format!("{whose} has a new password") } else { secret.to_owned() };
         Ok((answer, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_no_credential_has_is_not_found() {
+        assert_eq!(numbered(&["a", "b"], 2, "device", "lamp-1").unwrap(), &"b");
+        for number in [0, 3] {
+            let error = numbered(&["a", "b"], number, "device", "lamp-1").unwrap_err();
+            assert_eq!(crate::exit::code(&error), Some(4), "{number}: {error}");
+        }
     }
 }

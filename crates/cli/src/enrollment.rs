@@ -15,6 +15,7 @@ use super::{
     when::at,
 };
 use switchbox_admin_api::{Enrollment, ListEnrollmentsResponse};
+use switchbox_model::registry::check_metadata_key;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -53,6 +54,7 @@ pub struct NewEnrollment {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} must be KEY=VALUE"))?;
+    check_metadata_key(key).map_err(|error| error.to_string())?;
     Ok((key.to_owned(), value.to_owned()))
 }
 

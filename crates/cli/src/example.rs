@@ -14,7 +14,8 @@ pub(super) fn destination(listeners: &Listeners, admin: &str) -> String {
             Some(file) => format!("--cafile '{}'", file.display()),
             None => format!("--capath {PUBLIC_AUTHORITIES}"),
         };
-        let names: Vec<_> = listeners.tls_names.iter().map(String::as_str).collect();
+        let names = listeners.tls_names.iter().map(String::as_str);
+        let names: Vec<_> = names.filter(|name| !name.starts_with('*')).collect();
         let host = called(at, &names, admin);
         return format!("-h {host} -p {} {trusted}", at.port());
     }
@@ -85,6 +86,11 @@ mod tests {
                 json!({"mqtts": "0.0.0.0:8883", "tlsNames": ["localhost", "127.0.0.1"]}),
                 here,
                 "-h 127.0.0.1 -p 8883 --capath /etc/ssl/certs",
+            ),
+            (
+                json!({"mqtts": "192.0.2.7:8883", "tlsNames": ["*.plant.test", "hub.plant.test"]}),
+                here,
+                "-h hub.plant.test -p 8883 --capath /etc/ssl/certs",
             ),
             (json!({"mqtts": "192.0.2.7:8883"}), here, "-h 192.0.2.7 -p 8883 --capath /etc/ssl/certs"),
             (json!({}), here, "-h 127.0.0.1 -p 1883"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{host::HostOptions, names::Names, url::escape};
+use super::{exit::wrong, host::HostOptions, names::Names, url::escape};
 use switchbox_core::explain::Id;
 
 /// Explain why something happened: the causes of a config, a command or a method call, and the effects of an event
@@ -29,7 +29,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
 
 /// --registry is not part of the API: the host gets the device's full name.
 fn whole(names: &Names, id: &str) -> anyhow::Result<String> {
-    Ok(match Id::parse_in(id, &names.home()?)? {
+    let parsed = Id::parse_in(id, &names.home()?).map_err(|error| wrong(error.to_string()))?;
+    Ok(match parsed {
         Id::Config { device, version: Some(version) } => format!("{device}@{version}"),
         Id::Config { device, version: None } => device.to_string(),
         _ => id.to_owned(),

@@ -173,6 +173,20 @@ fn a_device_shows_its_credentials_and_never_a_secret() {
 }
 
 #[test]
+fn a_service_account_shows_that_it_has_a_password() {
+    let host = TestHost::new();
+    let run = as_operator(&host);
+    run(&["service", "create", "wall", "--subscribe", "alerts/#"]).unwrap();
+    let password = run(&["service", "password", "wall"]).unwrap();
+    let shown = run(&["service", "get", "wall"]).unwrap();
+    assert!(has_row(&shown, "password set") && !shown.contains(&password), "{shown}");
+    let json = run(&["service", "get", "wall", "--json"]).unwrap();
+    assert!(json.contains("\"hasPassword\": true") && !json.contains(&password), "{json}");
+    run(&["service", "password", "wall", "--remove"]).unwrap();
+    assert!(!run(&["service", "get", "wall", "--json"]).unwrap().contains("hasPassword"));
+}
+
+#[test]
 fn all_versions_that_are_kept_are_shown_and_payloads_as_text_beside_their_base64() {
     let host = TestHost::new();
     let run = as_operator(&host);
@@ -262,6 +276,10 @@ fn the_data_of_a_try_is_what_data_says_whatever_it_is() {
         assert!(error.starts_with(&begin) && error.ends_with("name that by SWITCHBOX_DATA=DIR"), "{error}");
     }
     assert!(tried(&["--device", "lamp-1"]).unwrap_err().contains("give the event's data"));
+    let rule = host.folder.with_extension("js");
+    std::fs::write(&rule, "export const handler = {};").unwrap();
+    let error = run(&["plugin", "try", rule.to_str().unwrap(), "--device", "lamp-1", "on"]).unwrap_err();
+    assert!(error.contains("build it with `switchbox plugin build`"), "{error}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct ConnectionString {
     /// The registry of the hub: its id, or its full name [default: default]
     #[arg(long, value_name = "REGISTRY", env = "SWITCHBOX_REGISTRY")]
     registry: Option<String>,
-    /// The host name in it [default: that of azure.hubs, else of the host's certificate, else localhost]
+    /// The host name in it [default: that of azure.hubs, else the first of the host's certificate that means the registry, else localhost]
     #[arg(long, value_name = "NAME")]
     host_name: Option<String>,
     /// Which of the two keys it contains

@@ -4,21 +4,24 @@ use std::io::{self, Stderr, Write};
 
 use tracing_subscriber::EnvFilter;
 
+use super::exit::wrong;
 use switchbox_support::terminal;
 
 /// `filter`: as in `RUST_LOG`, which is used if it is `None`.
 pub fn start(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
     let from_environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(from_environment.as_deref()).unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter}: {e}"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|e| wrong(format!("--log {filter}: {e}")))?;
     let colours = terminal::log().1;
     let writer = move || OneLine { out: terminal::log().0, colours };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours).init();
+    // The library would report such an error with `eprintln!`, which panics where standard error cannot be written.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    log.with_env_filter(filter).with_writer(writer).with_ansi(colours).init();
     Ok(())
 }
 
 /// Gets each event as one piece. Events contain text of clients: a line end in it would look like the end of the event, and other
-/// control characters would act on a terminal.
+/// control characters would act on a terminal. An event that cannot be written is lost: the program continues without its log.
 struct OneLine<W = Stderr> {
     out: W,
     /// The text contains the library's own escape sequences for colours. The library escapes others only in some places.
@@ -47,12 +50,13 @@ impl<W: Write> Write for OneLine<W> {
         let (text, end) = event.strip_suffix(b"\n").map_or((event, &b""[..]), |text| (text, b"\n"));
         let text = String::from_utf8_lossy(text);
         let shown = if self.colours { escape_except_colours(&text) } else { terminal::line(&text).into_owned() };
-        self.out.write_all(&[shown.as_bytes(), end].concat())?;
+        let _ = self.out.write_all(&[shown.as_bytes(), end].concat());
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        let _ = self.out.flush();
+        Ok(())
     }
 }
 
@@ -75,6 +79,26 @@ mod tests {
             line.write_all(event.as_bytes()).unwrap();
             assert_eq!(String::from_utf8(line.out).unwrap(), written);
         }
+    }
+
+    /// A pipe without a reader.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_written_is_lost_without_an_error() {
+        let mut line = OneLine { out: Closed, colours: false };
+        line.write_all(b"INFO lost\n").unwrap();
+        line.flush().unwrap();
     }
 
     #[derive(Clone, Default)]

@@ -17,7 +17,9 @@ use super::{
     table::{self, table},
     url::escape,
 };
-use switchbox_admin_api::{GrantRequest, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginRolledBack};
+use switchbox_admin_api::{
+    GrantRequest, GrantResponse, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginRolledBack,
+};
 use switchbox_model::PluginName;
 use switchbox_rules::grants::{Capability, GrantPatterns};
 
@@ -78,6 +80,8 @@ pub(super) enum Action {
     /// Restore a version that ran before, with its settings
     Rollback(plugin_versions::Rollback),
     /// Consent to all grants that a plugin asks for, or to some: such as config=lamp-*
+    ///
+    /// Comments in the settings file are kept under [grants]. A settings file that is a symbolic link is replaced by a file
     Grant {
         name: String,
         #[arg(value_name = "CAPABILITY=PATTERN")]
@@ -110,7 +114,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
     }
     if let Action::New { name, folder, lang, sdk } = &options.action {
         let folder = folder.clone().unwrap_or_else(|| name.into());
-        return Ok(next_steps(&plugin_new::create(name, &folder, *lang, sdk.as_deref())?).into());
+        let created = plugin_new::create(name, &folder, *lang, sdk.as_deref()).map_err(|error| match error {
+            plugin_new::Error::NotEmpty(_) | plugin_new::Error::Write { .. } => error.into(),
+            argument => wrong(argument.to_string()),
+        });
+        return Ok(next_steps(&created?).into());
     }
     let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text).into())
@@ -165,7 +173,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::Reload { name } => post(name, "reload", "is being read again"),
         Action::Grant { name, grants } => {
             let answer = client.post(&format!("{}:grant", path(name)?), &granted(grants)?)?;
-            let text = format!("{name} may do this now: {}", answer.get("grants").unwrap_or(&Value::Null));
+            let text = may_do(name, &typed(&answer)?);
             Ok((answer, text))
         }
         Action::Remove { name, purge_state } => {
@@ -192,6 +200,21 @@ fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
         granted.entry(known).or_default().push(pattern.to_owned());
     }
     Ok(GrantRequest { grants: Some(granted).filter(|granted| !granted.is_empty()) })
+}
+
+/// What a plugin may do with its new grants.
+fn may_do(name: &str, granted: &GrantResponse) -> String {
+    if !granted.grants_in_force.is_empty() {
+        return format!("{name} may do this now: {}", granted.grants_in_force.join(", "));
+    }
+    let given = granted.grants.iter().flat_map(|(capability, patterns)| {
+        patterns.iter().map(move |pattern| format!("{} {pattern}", capability.as_str()))
+    });
+    let given: Vec<_> = given.collect();
+    format!(
+        "{name} may do nothing now: none of what it asks for is granted by {}; `switchbox plugin get {name}` shows what it asks for",
+        given.join(", ")
+    )
 }
 
 fn next_steps(created: &plugin_new::Created) -> String {
@@ -224,6 +247,7 @@ fn list(answer: ListPluginsResponse) -> String {
 }
 
 fn details(plugin: Plugin) -> String {
+    let limits: Vec<_> = plugin.limits.iter().map(|(key, value)| format!("{key} {value}")).collect();
     let mut rows = vec![
         ("name".to_owned(), plugin.name),
         ("state".to_owned(), plugin.state),
@@ -238,6 +262,7 @@ fn details(plugin: Plugin) -> String {
         ("refused imports".to_owned(), plugin.refused_imports.join(", ")),
         ("empty imports".to_owned(), plugin.empty_imports.join(", ")),
         ("settings".to_owned(), plugin.settings.trim().to_owned()),
+        ("limits".to_owned(), limits.join(", ")),
         ("wait for approval".to_owned(), plugin.waiting_for_approval.to_string()),
         ("last error".to_owned(), plugin.last_error.unwrap_or_default()),
         ("warnings".to_owned(), plugin.warnings.join(", ")),

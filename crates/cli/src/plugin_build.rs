@@ -2,7 +2,9 @@
 //! of it is missing. Installs nothing.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -20,25 +22,26 @@ const OWN_TOOLS: [&str; 2] = ["node_modules/.bin", ".venv/bin"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// The plugin's folder
-    #[arg(value_name = "DIR", default_value = ".")]
-    folder: PathBuf,
-    /// Its language [default: that of the one rule in DIR: a Cargo.toml, or NAME.js, NAME.ts, NAME.py, NAME.c or NAME.go]
+    /// The plugin's folder, or the file of its rule: a Cargo.toml, or NAME.js, NAME.ts, NAME.py, NAME.c or NAME.go. In a folder with
+    /// several of them, the rule is the one with the name of the folder, or else the one called `rule`
+    #[arg(value_name = "PATH", default_value = ".")]
+    path: PathBuf,
+    /// Its language [default: that of the rule's file]
     #[arg(long, value_name = "LANGUAGE")]
     lang: Option<Language>,
 }
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let folder = &options.folder;
-    let (language, file) = rule(folder, options.lang)?;
+    let (folder, (language, file)) = rule(&options.path, options.lang)?;
+    let folder = folder.as_path();
     let build = language.build(&file);
     let programs = found(folder, &build.steps)?;
     for (step, program) in build.steps.iter().zip(programs) {
         execute(folder, step, &program)?;
     }
     let component = match language {
-        Language::Rust => rust_built(folder, &file),
+        Language::Rust => rust_built(folder, &file, env::var_os("CARGO_TARGET_DIR")),
         _ => folder.join(&build.component),
     };
     let bytes = fs::read(&component).with_context(|| format!("{} was not written", component.display()))?;
@@ -48,39 +51,76 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     Ok(format!("wrote {} ({} kB)", component.display(), bytes.len().div_ceil(1_000)))
 }
 
-/// The language of the folder's rule, and its name in files.
-fn rule(folder: &Path, requested: Option<Language>) -> anyhow::Result<(Language, String)> {
-    let mut rules = Vec::new();
-    let manifest = folder.join("Cargo.toml");
-    if manifest.is_file() && requested.is_none_or(|requested| requested == Language::Rust) {
-        rules.push((Language::Rust, package(&manifest)?));
+/// The language of a rule, and its name in files.
+type Rule = (Language, String);
+
+/// The folder of the rule that is meant, and the rule.
+fn rule(path: &Path, requested: Option<Language>) -> anyhow::Result<(PathBuf, Rule)> {
+    if path.is_file() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let lang = requested.map(|language| format!(" in {}", language.title())).unwrap_or_default();
+        let rule = rule_in(path, requested)?
+            .ok_or_else(|| wrong(format!("{} is no plugin source file{lang}", path.display())))?;
+        return Ok((folder.into(), rule));
     }
-    let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut rules = Vec::new();
+    let entries = fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))?;
     for entry in entries {
-        let path = entry?.path();
-        let Some((stem, ending)) = path.file_name().and_then(|name| name.to_str()?.split_once('.')) else { continue };
-        // `types.d.ts` and `x.test.js` are no rules.
-        let language = Language::ALL.into_iter().find(|language| language.ending() == Some(ending));
-        let language = language.filter(|language| requested.is_none_or(|requested| requested == *language));
-        if let Some(language) = language.filter(|_| path.is_file()) {
-            rules.push((language, stem.to_owned()));
+        rules.extend(rule_in(&entry?.path(), requested)?);
+    }
+    Ok((path.into(), chosen(path, rules)?))
+}
+
+/// The rule in this file. Returns `None` if the file is none, or one of another language than the requested one.
+fn rule_in(path: &Path, requested: Option<Language>) -> anyhow::Result<Option<Rule>> {
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|_| path.is_file()).unwrap_or_default();
+    // `types.d.ts` and `x.test.js` are no rules, and neither is a test of a Go package.
+    let parts = name.split_once('.').filter(|_| !name.ends_with("_test.go"));
+    let Some((stem, ending)) = parts else { return Ok(None) };
+    let language = Language::ALL.into_iter().find(|language| match language.ending() {
+        None => name == "Cargo.toml",
+        Some(own) => own == ending,
+    });
+    match language.filter(|language| requested.is_none_or(|requested| requested == *language)) {
+        Some(Language::Rust) => Ok(Some((Language::Rust, package(path)?))),
+        other => Ok(other.map(|language| (language, stem.to_owned()))),
+    }
+}
+
+/// The one of the folder's rules that is meant. If there are several: the one with the name of the folder, as `plugin new` writes it, or
+/// else the one with the name `rule`.
+fn chosen(folder: &Path, mut rules: Vec<Rule>) -> anyhow::Result<Rule> {
+    let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    for name in name.into_iter().chain(["rule".to_owned()]) {
+        let named: Vec<_> =
+            rules.iter().filter(|(language, stem)| *stem == language.file_name(&name)).cloned().collect();
+        if rules.len() > 1 && !named.is_empty() {
+            rules = named;
         }
     }
+    rules.sort_by_cached_key(file_of);
     match rules.as_slice() {
         [rule] => Ok(rule.clone()),
         [] => Err(wrong(format!(
             "there is no plugin source file in {}: a Cargo.toml, or one file NAME.js, NAME.ts, NAME.py, NAME.c or NAME.go; `switchbox plugin new` writes one",
             folder.display()
         ))),
-        more => {
-            let name = |(language, stem): &(Language, String)| match language.ending() {
-                Some(ending) => format!("{stem}.{ending}"),
-                None => "Cargo.toml".to_owned(),
-            };
-            let names = more.iter().map(name).collect::<Vec<_>>().join(", ");
-            Err(wrong(format!("{} has more than one rule: {names}; --lang says which is meant", folder.display())))
+        [first, ..] => {
+            let files = rules.iter().map(file_of).collect::<Vec<_>>().join(", ");
+            let example = folder.join(file_of(first));
+            let differ = rules.iter().any(|(language, _)| *language != first.0);
+            let lang = if differ { ", or its language with --lang" } else { "" };
+            Err(wrong(format!(
+                "{} has more than one source file that may be the rule: {files}; name the rule's, such as `switchbox plugin build {}`{lang}",
+                folder.display(),
+                example.display()
+            )))
         }
     }
+}
+
+fn file_of((language, stem): &Rule) -> String {
+    language.ending().map_or_else(|| "Cargo.toml".to_owned(), |ending| format!("{stem}.{ending}"))
 }
 
 /// The crate that the manifest is of, as cargo calls its component.
@@ -91,11 +131,12 @@ fn package(manifest: &Path) -> anyhow::Result<String> {
     Ok(name.with_context(|| format!("{} has no package.name", manifest.display()))?.replace('-', "_"))
 }
 
-fn rust_built(folder: &Path, file: &str) -> PathBuf {
+/// `target`: a target folder of the user's own, relative to the folder in which cargo runs.
+fn rust_built(folder: &Path, file: &str, target: Option<OsString>) -> PathBuf {
     let built = Path::new(RUST_BUILT);
     let component = built.join(format!("{file}.wasm"));
-    match env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => Path::new(&target).join(component.strip_prefix("target").unwrap_or(&component)),
+    match target {
+        Some(target) => folder.join(target).join(component.strip_prefix("target").unwrap_or(&component)),
         None => folder.join(component),
     }
 }
@@ -111,7 +152,10 @@ fn found(folder: &Path, steps: &[Step]) -> anyhow::Result<Vec<PathBuf>> {
                 let program = step.programs.first().unwrap_or(&"");
                 let text =
                     format!("{program} is not installed. To install it, in {}:\n  {}", folder.display(), step.install);
-                missing.push(text);
+                // A program may have several steps.
+                if !missing.contains(&text) {
+                    missing.push(text);
+                }
             }
         }
     }
@@ -172,11 +216,52 @@ mod tests {
             (&["README.md"], None, "there is no plugin source file in"),
             (&["a.js"], Some(Language::C), "there is no plugin source file in"),
         ] {
-            let found = rule(folder(files).path(), lang);
+            let found = rule(folder(files).path(), lang).map(|(_, rule)| rule);
             assert!(format!("{found:?}").contains(expect), "{files:?}: {found:?}");
         }
-        let error = rule(folder(&["a.js", "Cargo.toml"]).path(), None).unwrap_err().to_string();
-        assert!(error.ends_with("has more than one rule: Cargo.toml, a.js; --lang says which is meant"), "{error}");
+        let folder = folder(&["a.js", "Cargo.toml"]);
+        let error = rule(folder.path(), None).unwrap_err().to_string();
+        assert!(error.contains("may be the rule: Cargo.toml, a.js; name the rule's, such as `switchbox"), "{error}");
+        assert!(error.ends_with("/Cargo.toml`, or its language with --lang"), "{error}");
+    }
+
+    #[test]
+    fn a_project_may_have_more_source_files_than_its_rule() {
+        for (files, lang, expect) in [
+            (&["night-light.go", "night-light_test.go"][..], None, "Ok((Go, \"night-light\"))"),
+            (&["other.go", "other_test.go"], None, "Ok((Go, \"other\"))"),
+            (&["night_light.py", "helpers.py"], None, "Ok((Python, \"night_light\"))"),
+            (&["night-light.js", "helper.js"], None, "Ok((Js, \"night-light\"))"),
+            (&["night-light.js", "rule.js"], None, "Ok((Js, \"night-light\"))"),
+            (&["rule.c", "helper.c"], None, "Ok((C, \"rule\"))"),
+            (&["night-light.js", "night-light.ts"], Some(Language::Ts), "Ok((Ts, \"night-light\"))"),
+            (&["a.go", "b.go"], None, "may be the rule: a.go, b.go; name the rule's"),
+        ] {
+            let temp = folder(&[]);
+            let project = temp.path().join("night-light");
+            fs::create_dir(&project).unwrap();
+            for file in files {
+                fs::write(project.join(file), "").unwrap();
+            }
+            let found = rule(&project, lang).map(|(_, rule)| rule);
+            assert!(format!("{found:?}").contains(expect) && !format!("{found:?}").contains("--lang"), "{found:?}");
+        }
+        let temp = folder(&["a.py", "b.py", "notes.txt"]);
+        let (parent, named) = rule(&temp.path().join("b.py"), None).unwrap();
+        assert_eq!((parent.as_path(), named), (temp.path(), (Language::Python, "b".to_owned())));
+        for (file, lang) in [("notes.txt", None), ("a.py", Some(Language::C))] {
+            let error = rule(&temp.path().join(file), lang).unwrap_err().to_string();
+            assert!(error.contains("is no plugin source file"), "{error}");
+        }
+    }
+
+    /// Cargo runs in the project's folder, so that a relative folder is one below it.
+    #[test]
+    fn the_target_folder_is_that_of_cargo() {
+        let built = |target: Option<&str>| rust_built(Path::new("project"), "a_b", target.map(OsString::from));
+        assert_eq!(built(None), Path::new("project/target/wasm32-wasip2/release/a_b.wasm"));
+        assert_eq!(built(Some("other")), Path::new("project/other/wasm32-wasip2/release/a_b.wasm"));
+        assert_eq!(built(Some("/other")), Path::new("/other/wasm32-wasip2/release/a_b.wasm"));
     }
 
     /// A program that is there may lack a part, and may be another one than the first that was looked for.
@@ -206,9 +291,11 @@ mod tests {
             missing(&["no-such-tool", "nor-this"], "get it"),
             missing(&["cargo"], "get cargo"),
             missing(&["no-other"], "get the other"),
+            missing(&["no-other"], "get the other"),
         ];
         let error = found(folder.path(), &steps).unwrap_err().to_string();
         assert!(error.starts_with("no-such-tool is not installed. To install it, in /"), "{error}");
         assert!(error.contains(":\n  get it\nno-other is not") && error.ends_with(":\n  get the other"), "{error}");
+        assert_eq!(error.matches("no-other is not").count(), 1, "{error}");
     }
 }

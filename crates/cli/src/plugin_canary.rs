@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::json;
 
-use super::{answer::typed, host::HostOptions, plugin_shadow::percent, table, url::escape};
+use super::{answer::typed, exit::wrong, host::HostOptions, plugin_shadow::percent, table, url::escape};
 use switchbox_admin_api::{Base64, CanaryPluginRequest, PluginCanary, PluginFile};
 use switchbox_model::PluginName;
 
@@ -44,7 +44,7 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
     }
     let chosen = options.share.is_some() || options.devices.is_some();
     if !chosen && (options.component.is_some() || options.settings.is_some()) {
-        bail!("say for whom it acts: --share 10% or --devices 'lamp-*'");
+        return Err(wrong("say for whom it acts: --share 10% or --devices 'lamp-*'"));
     }
     let answer = match (options.abort, chosen) {
         (true, _) => client.post(&format!("{path}:abortCanary"), &json!({}))?,

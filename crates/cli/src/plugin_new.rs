@@ -106,7 +106,7 @@ const RESERVED: &[&str] = &[
     "yield",
 ];
 
-/// The same for Python: its keywords, and the modules that a plugin imports.
+/// The same for Python, beside the modules of its standard library: its keywords, and the modules of the interface.
 const RESERVED_IN_PYTHON: &[&str] = &[
     "and",
     "as",
@@ -130,7 +130,6 @@ const RESERVED_IN_PYTHON: &[&str] = &[
     "import",
     "in",
     "is",
-    "json",
     "lambda",
     "nonlocal",
     "not",
@@ -144,6 +143,25 @@ const RESERVED_IN_PYTHON: &[&str] = &[
     "with",
     "yield",
 ];
+
+/// Modules of the standard library of Python 3.14, which componentize-py 0.25.1 has (`sys.stdlib_module_names`): a file of the same name
+/// would take the place of one.
+const PYTHON_MODULES: &str = "\
+    abc annotationlib antigravity argparse array ast asyncio atexit base64 bdb binascii bisect builtins bz2 \
+    calendar cmath cmd code codecs codeop collections colorsys compileall compression concurrent \
+    configparser contextlib contextvars copy copyreg csv ctypes curses dataclasses datetime dbm decimal \
+    difflib dis doctest email encodings ensurepip enum errno faulthandler fcntl filecmp fileinput fnmatch \
+    fractions ftplib functools gc genericpath getopt getpass gettext glob graphlib grp gzip hashlib heapq \
+    hmac html http idlelib imaplib importlib inspect io ipaddress itertools json keyword linecache locale \
+    logging lzma mailbox marshal math mimetypes mmap modulefinder msvcrt multiprocessing netrc nt ntpath \
+    nturl2path numbers opcode operator optparse os pathlib pdb pickle pickletools pkgutil platform plistlib \
+    poplib posix posixpath pprint profile pstats pty pwd py-compile pyclbr pydoc pydoc-data pyexpat queue \
+    quopri random re readline reprlib resource rlcompleter runpy sched secrets select selectors shelve shlex \
+    shutil signal site smtplib socket socketserver sqlite3 sre-compile sre-constants sre-parse ssl stat \
+    statistics string stringprep struct subprocess symtable sys sysconfig syslog tabnanny tarfile tempfile \
+    termios textwrap this threading time timeit tkinter token tokenize tomllib trace traceback tracemalloc \
+    tty turtle turtledemo types typing unicodedata unittest urllib uuid venv warnings wave weakref \
+    webbrowser winreg winsound wsgiref xml xmlrpc zipapp zipfile zipimport zlib zoneinfo";
 
 /// A created project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,7 +297,12 @@ fn check(name: &str, language: Language) -> Result<(), &'static str> {
     let plain = name.replace('_', "-");
     match language {
         Language::Rust if RESERVED.contains(&plain.as_str()) => Err("means something else to cargo or to Rust"),
-        Language::Python if RESERVED_IN_PYTHON.contains(&plain.as_str()) => Err("means something else to Python"),
+        Language::Python
+            if RESERVED_IN_PYTHON.contains(&plain.as_str())
+                || PYTHON_MODULES.split(' ').any(|module| module == plain) =>
+        {
+            Err("means something else to Python")
+        }
         _ => Ok(()),
     }
 }

@@ -12,9 +12,9 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::{
-    answer::typed,
+    answer::{executions, typed},
     client::Client,
-    exit::wrong,
+    exit::{Code, failed, wrong},
     host::{HostOptions, OutputParser, OutputTo},
     since,
     url::escape,
@@ -104,7 +104,7 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
             return Ok(format!("{name} is being recorded; fetch it with `switchbox plugin record {name} --file FILE`"));
         }
     } else if written.is_none() {
-        bail!("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording");
+        return Err(wrong("say --for TIME or --always to begin, --stop to end, or --file FILE to fetch the recording"));
     }
     let waits = options.stop || options.time.is_some();
     let recording = if waits { Some(ended(&client, &path)?) } else { state(&client, &path)? };
@@ -124,11 +124,12 @@ fn from_journal(
     let masks = options.mask.iter().map(|mask| format!("mask={}", escape(mask)));
     let query: Vec<_> = since.into_iter().chain(masks).collect();
     let bytes = fetch(client, &format!("{path}/journalRecording?{}", query.join("&")), file)?;
-    let Counts { executions, skipped, why } = counts(file)?;
+    let Counts { executions: count, skipped, why } = counts(file)?;
     let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
     let file = file.display();
+    let executions = executions(count);
     Ok(format!(
-        "{executions} executions of {name}{skipped}; ended: {why}\n{bytes} bytes in {file}, without what {name} asked of the host; replay them \
+        "{executions} of {name}{skipped}; ended: {why}\n{bytes} bytes in {file}, without what {name} asked of the host; replay them \
          with `switchbox plugin replay {file}`"
     ))
 }
@@ -163,15 +164,16 @@ fn state(client: &Client, path: &str) -> anyhow::Result<Option<PluginRecording>>
 fn ended(client: &Client, path: &str) -> anyhow::Result<PluginRecording> {
     let mut printed = 0;
     loop {
-        let recording = state(client, path)?.context("the host has no recording of it; was it started again?")?;
+        let missing = || failed(Code::NotFound, "the host has no recording of it; was it started again?");
+        let recording = state(client, path)?.ok_or_else(missing)?;
         if recording.ended.is_some() {
             return Ok(recording);
         }
-        let executions = recording.executions.0;
-        if executions > printed * 2 {
-            printed = executions;
+        let count = recording.executions.0;
+        if count > printed * 2 {
+            printed = count;
             // Standard error is closed, so the warning cannot be shown.
-            let _ = terminal::print_error(&format!("{executions} executions so far"));
+            let _ = terminal::print_error(&format!("{} so far", executions(count)));
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -185,10 +187,10 @@ pub(super) fn fetch(client: &Client, path: &str, to: &Path) -> anyhow::Result<u6
 
 fn summary(name: &PluginName, recording: Option<&PluginRecording>, file: Option<(&Path, u64)>) -> String {
     let counts = recording.map(|recording| {
-        let PluginRecording { executions, skipped, ended, .. } = recording;
+        let PluginRecording { executions: count, skipped, ended, .. } = recording;
         let skipped = if skipped.0 == 0 { String::new() } else { format!(", {} left out", skipped.0) };
         let ended = ended.as_ref().map(|why| format!("; ended: {why}")).unwrap_or_default();
-        format!("{} executions of {name}{skipped}{ended}", executions.0)
+        format!("{} of {name}{skipped}{ended}", executions(count.0))
     });
     let counts = counts.unwrap_or_else(|| format!("a recording of {name}"));
     match file {

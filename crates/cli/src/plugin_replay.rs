@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
-use super::{host::HostOptions, printed::Printed};
+use super::{answer::executions as counted, host::HostOptions, printed::Printed};
 use switchbox_dry_run::{
     offline,
     recording::{Line, Reader},
@@ -157,7 +157,7 @@ pub(super) fn to_text(replayed: &Replayed) -> String {
         lines.push(format!("and {more} more"));
     }
     let Replayed { plugin, executions, different, .. } = replayed;
-    lines.push(format!("{executions} executions of {plugin} replayed, {different} different"));
+    lines.push(format!("{} of {plugin} replayed, {different} different", counted(*executions)));
     lines.extend(notes(replayed));
     lines.join("\n")
 }
@@ -171,8 +171,8 @@ fn notes(replayed: &Replayed) -> Vec<String> {
     }
     for MissingComponent { digest, executions } in &replayed.missing {
         lines.push(format!(
-            "{executions} executions were not replayed, because their component, {digest}, is not here; --component FILE replays all with \
-             another one"
+            "not replayed, because the component, {digest}, is not here: {}; --component FILE replays all with another one",
+            counted(*executions)
         ));
     }
     if *restarted > 0 {

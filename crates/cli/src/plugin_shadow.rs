@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::json;
 
-use super::{answer::typed, host::HostOptions, table, url::escape};
+use super::{answer::typed, exit::wrong, host::HostOptions, table, url::escape};
 use switchbox_admin_api::{Base64, PluginShadow, ShadowPluginRequest};
 use switchbox_model::PluginName;
 
@@ -29,11 +29,12 @@ pub(super) struct Options {
     stop: bool,
 }
 
-/// Such as `10%` or `0.1`.
+/// Such as `10%`, as a part of one. A number alone is refused: `1` could be 1% or all.
 pub(super) fn percent(text: &str) -> Result<f64, String> {
-    let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-    let share = number.trim().parse::<f64>().map(|share| share / of).unwrap_or(0.0);
-    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("write a share as 10%, at most 100%".into()) }
+    let share =
+        text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()).map(|number| number / 100.0);
+    let share = share.filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "write a share with a percent sign, as 10%, at most 100%".into())
 }
 
 /// Returns what is to be printed.
@@ -47,9 +48,9 @@ pub(super) fn run(host: &HostOptions, options: &Options) -> anyhow::Result<Strin
         client.post(&format!("{path}:stopShadow"), &json!({}))?
     } else {
         if options.component.is_none() && options.settings.is_none() {
-            bail!(
-                "name the candidate with --component FILE or --settings FILE; --report and --stop are about a shadow that there is"
-            );
+            return Err(wrong(
+                "name the candidate with --component FILE or --settings FILE; --report and --stop are about a shadow that there is",
+            ));
         }
         client.post(&format!("{path}:shadow"), &request(options)?)?
     };
@@ -116,8 +117,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_a_percentage_or_a_part_of_one() {
-        assert_eq!((percent("10%"), percent("0.5"), percent("100%")), (Ok(0.1), Ok(0.5), Ok(1.0)));
-        assert!(["0%", "101%", "2", "x", ""].iter().all(|text| percent(text).is_err()));
+    fn a_share_is_a_number_with_a_percent_sign() {
+        assert_eq!((percent("10%"), percent("0.5%"), percent("100%")), (Ok(0.1), Ok(0.005), Ok(1.0)));
+        for text in ["1", "10", "0.5", "0%", "-1%", "101%", "NaN%", "x", "%", ""] {
+            let error = percent(text).unwrap_err();
+            assert!(error.starts_with("write a share with a percent sign, as 10%"), "{text}: {error}");
+        }
     }
 }

@@ -7,10 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 
 use super::{
+    exit::wrong,
     language::RUST_BUILT,
     printed::{Printed, show},
 };
@@ -140,7 +141,7 @@ fn cases(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     found.retain(is_case);
     found.sort();
     if found.is_empty() {
-        bail!("{} has no case: a .json with events", folder.display());
+        return Err(wrong(format!("{} has no case: a .json with events", folder.display())));
     }
     Ok(found)
 }
@@ -154,8 +155,8 @@ fn component(options: &Options) -> anyhow::Result<PathBuf> {
     let components = found.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "wasm"));
     let newest = components.max_by_key(|path| changed(path));
     let (folder, built) = (options.folder.display(), RUST_BUILT);
-    newest.with_context(|| {
-        format!("there is no .wasm in {folder} nor in its {built}; build it, or name one with --component")
+    newest.ok_or_else(|| {
+        wrong(format!("there is no .wasm in {folder} nor in its {built}; build it, or name one with --component"))
     })
 }
 

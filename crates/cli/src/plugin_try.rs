@@ -1,14 +1,17 @@
 //! `switchbox plugin try`: shows what a plugin would do with an event, on a running host, which carries nothing out.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::{
-    answer::typed, client::Client, context::DATA_VARIABLE, exit::wrong, host::HostOptions, names::Names, payload,
-    table, url::escape,
+    answer::typed, client::Client, context::DATA_VARIABLE, exit::wrong, host::HostOptions, language::Language,
+    names::Names, payload, table, url::escape,
 };
 use switchbox_admin_api::{Base64, Int64, TryMethodAnswer, TryPluginRequest, TryPluginResponse};
 use switchbox_dry_run::effect::EffectLine;
@@ -75,6 +78,13 @@ fn call(client: &Client, name: &PluginName, request: &TryPluginRequest) -> anyho
 /// A plugin's name; for a file also its bytes.
 pub(super) fn what(what: &str) -> anyhow::Result<(PluginName, Option<Vec<u8>>)> {
     let path = Path::new(what);
+    let is_rule =
+        |ending: &OsStr| Language::ALL.iter().any(|language| language.ending().is_some_and(|of| of == ending));
+    if path.extension().is_some_and(is_rule) && path.is_file() {
+        return Err(wrong(format!(
+            "{what} is a rule's source, and a component is tried: build it with `switchbox plugin build`"
+        )));
+    }
     if !what.contains('/') && path.extension().is_none_or(|ending| ending != "wasm") {
         return Ok((PluginName::new(what)?, None));
     }
@@ -94,7 +104,8 @@ fn given(options: &Options) -> anyhow::Result<Option<&str>> {
     } else if event_number.is_some() {
         "--event-number N"
     } else {
-        return data.to_str().map(Some).context("--data is not UTF-8; write @FILE, or - for standard input");
+        let text = data.to_str().ok_or_else(|| wrong("--data is not UTF-8; write @FILE, or - for standard input"))?;
+        return Ok(Some(text));
     };
     Err(wrong(format!(
         "--data is the event's data, and {other} has the event's data too: leave one of them out. If --data is to be the host's data \
@@ -110,7 +121,7 @@ fn request(options: &Options) -> anyhow::Result<TryPluginRequest> {
         (Some(path), _) => {
             let text = read(path)?;
             let event = serde_json::from_str::<Map<String, Value>>(&text);
-            Some(event.with_context(|| format!("{} is not an event in JSON", path.display()))?)
+            Some(event.map_err(|error| wrong(format!("{} is not an event in JSON: {error}", path.display())))?)
         }
         (None, Some(_)) => None,
         (None, None) => Some(event(options, given)?),
@@ -146,7 +157,8 @@ fn event(options: &Options, given: Option<&str>) -> anyhow::Result<Map<String, V
     };
     let mut event = Map::from_iter([("data".to_owned(), data)]);
     if options.topic.is_none() && options.timer.is_none() {
-        let device = options.device.as_deref().context("--device says which device the event came from")?;
+        let missing = || wrong("--device says which device the event came from");
+        let device = options.device.as_deref().ok_or_else(missing)?;
         event.insert("device".to_owned(), json!(options.names.device(device)?.to_string()));
     }
     event.insert("timeMs".to_owned(), json!(switchbox_support::clock::now_ms()));
@@ -155,9 +167,9 @@ fn event(options: &Options, given: Option<&str>) -> anyhow::Result<Map<String, V
 
 fn method_answer(text: &str) -> anyhow::Result<TryMethodAnswer> {
     let parts = text.split_once('=').and_then(|(call, data)| Some((call.rsplit_once(':')?, data)));
-    let ((device, method), data) =
-        parts.with_context(|| format!("{text}: write DEVICE:METHOD=DATA, such as garage-1:open={{\"ok\":true}}"))?;
-    ensure!(!device.is_empty() && !method.is_empty(), "{text}: write DEVICE:METHOD=DATA");
+    let named = parts.filter(|((device, method), _)| !device.is_empty() && !method.is_empty());
+    let unusable = || wrong(format!("{text}: write DEVICE:METHOD=DATA, such as garage-1:open={{\"ok\":true}}"));
+    let ((device, method), data) = named.ok_or_else(unusable)?;
     let binary_data = Some(Base64(payload::data(data)?.into()));
     Ok(TryMethodAnswer { device: device.into(), method: method.into(), status: None, binary_data })
 }

@@ -8,8 +8,13 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::{
-    answer::typed, client::Client, exit::wrong, host::HostOptions, line_diff, plugin_record, plugin_replay,
-    table::table, url::escape,
+    answer::typed,
+    client::Client,
+    exit::{self, Code, Failed, wrong},
+    host::HostOptions,
+    line_diff, plugin_record, plugin_replay,
+    table::table,
+    url::escape,
 };
 use switchbox_admin_api::{
     ListPluginVersionsResponse, Plugin, PluginFile, PluginVersion, RollbackRequest, Time, VersionInForce,
@@ -40,7 +45,8 @@ pub(super) struct Diff {
 #[derive(Debug, clap::Args)]
 pub(super) struct Rollback {
     name: String,
-    /// A number of `plugin history`, or the beginning of a digest [default: the previous version that did not fail its guard]
+    /// A number of `plugin history`, or the beginning of a digest, at least 6 digits [default: the previous version that did not fail its
+    /// guard]
     #[arg(long, value_name = "N|DIGEST")]
     to: Option<String>,
 }
@@ -67,12 +73,12 @@ pub(super) fn diff(host: &HostOptions, options: &Diff) -> anyhow::Result<String>
         Some(requested) => find(&versions, requested),
         None => in_force(),
     };
-    let newer = newer.with_context(|| missing(&options.name, options.b.as_deref().unwrap_or("in force")))?;
+    let newer = newer.ok_or_else(|| missing(&options.name, options.b.as_deref().unwrap_or("in force")))?;
     let older = match &options.a {
         Some(requested) => find(&versions, requested),
         None => versions.iter().find(|version| version.number != newer.number),
     };
-    let older = older.with_context(|| missing(&options.name, options.a.as_deref().unwrap_or("before it")))?;
+    let older = older.ok_or_else(|| missing(&options.name, options.a.as_deref().unwrap_or("before it")))?;
     let mut answer = json!({"from": older, "to": newer});
     let mut text = shown(&options.name, older, newer);
     let fetched =
@@ -109,8 +115,9 @@ fn path(name: &str) -> anyhow::Result<String> {
     Ok(format!("/v1/plugins/{}/versions", escape(PluginName::new(name)?.as_str())))
 }
 
-fn missing(name: &str, requested: &str) -> String {
-    format!("there is no version {requested} of {name}; `switchbox plugin history {name}` lists them")
+fn missing(name: &str, requested: &str) -> Failed {
+    let text = format!("there is no version {requested} of {name}; `switchbox plugin history {name}` lists them");
+    exit::failed(Code::NotFound, text)
 }
 
 fn find<'a>(versions: &'a [PluginVersion], requested: &str) -> Option<&'a PluginVersion> {

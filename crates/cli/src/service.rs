@@ -144,6 +144,9 @@ fn details(account: ServiceAccount) -> String {
     for (number, one) in (1..).zip(&account.credentials) {
         rows.push(pair(&format!("credential {number}"), credential::described(one)));
     }
+    if account.has_password == Some(true) {
+        rows.push(pair("password", "set".to_owned()));
+    }
     table::details(&rows)
 }
 

@@ -1,8 +1,8 @@
 // The page "Access": tokens of the API, service accounts, gateways and their devices, and the audit log.
 
 import { html, useState } from "./html.js";
-import { call } from "./api.js";
-import { useApi } from "./data.js";
+import { call, tagged, unchangedSince } from "./api.js";
+import { reading, useApi } from "./data.js";
 import { CredentialsOf } from "./device_credentials.js";
 import { Gateways } from "./gateways.js";
 import { DEFAULT, short } from "./names.js";
@@ -32,11 +32,26 @@ const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boole
 const Lists = ({ of = {} }) => html`<${Field} label="May publish to (one topic filter per line)">${(id) => html`<textarea id=${id} name="publish" spellcheck="false">${(of.publish ?? []).join("\n")}</textarea>`}<//>
     <${Field} label="May subscribe to (one topic filter per line)">${(id) => html`<textarea id=${id} name="subscribe" spellcheck="false">${(of.subscribe ?? []).join("\n")}</textarea>`}<//>`;
 
+function ListsForm({ read, path, done }) {
+    // What the dialog was opened with, also after the account is read again.
+    const [{ data, etag }] = useState(read);
+    const save = async ({ publish, subscribe }) => {
+        await call("PATCH", `${path}?updateMask=publish,subscribe`, { publish: lines(publish), subscribe: lines(subscribe) }, unchangedSince(etag));
+        done();
+    };
+    return html`<${Form} needs="admin" label="Save" submit=${save}><${Lists} of=${data} /><p class="hint">Its connections end when the lists change.</p><//>`;
+}
+
+/// Saves both lists, so they are read with their revision when the dialog is opened.
+function EditLists({ id, path, close, done }) {
+    const found = useApi(reading(`lists of ${path}`, (signal) => tagged(path, signal)));
+    return html`<${Dialog} title=${`Topics of ${id}`} close=${close}><${Loaded} of=${found}>${(read) => html`<${ListsForm} read=${read} path=${path} done=${done} />`}<//><//>`;
+}
+
 function Account({ of, reload }) {
     const path = `/v1/serviceAccounts/${encodeURIComponent(of.id)}`;
     const [ask, setAsk] = useState("");
-    const save = async ({ publish, subscribe }) => {
-        await call("PATCH", `${path}?updateMask=publish,subscribe`, { publish: lines(publish), subscribe: lines(subscribe) });
+    const saved = () => {
         setAsk("");
         reload();
     };
@@ -47,7 +62,7 @@ function Account({ of, reload }) {
     return html`<details class="card"><summary><strong>${of.id}</strong> ${of.disabled && html`<${Badge} kind="bad">disabled<//>`} <span class="dim">publishes to ${(of.publish ?? []).join(", ") || "nothing"}; subscribes to ${(of.subscribe ?? []).join(", ") || "nothing"}</span></summary>
         <div class="actions"><${Action} needs="admin" run=${() => setAsk("lists")}>topics<//><${Action} needs="admin" run=${disable}>${of.disabled ? "enable" : "disable"}<//><${Action} needs="admin" kind="danger" run=${() => setAsk("delete")}>delete<//></div>
         <p>It connects with the user name <code>serviceAccounts/${of.id}</code>.</p><${CredentialsOf} path=${path} of=${of} reload=${reload} />
-        ${ask === "lists" && html`<${Dialog} title=${`Topics of ${of.id}`} close=${() => setAsk("")}><${Form} needs="admin" label="Save" submit=${save}><${Lists} of=${of} /><p class="hint">Its connections end when the lists change.</p><//><//>`}
+        ${ask === "lists" && html`<${EditLists} id=${of.id} path=${path} close=${() => setAsk("")} done=${saved} />`}
         ${ask === "delete" && html`<${Ask} title=${`Delete ${of.id}?`} text="Its connections end." label="Delete" close=${() => setAsk("")} run=${async () => {
             await call("DELETE", path);
             reload();

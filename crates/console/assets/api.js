@@ -53,6 +53,7 @@ async function send(method, path, { body, type, signal, more } = {}) {
         // Not every answer is JSON: it may come from a proxy.
     }
     if (response.status === 401) forget(message);
+    if (response.status === 412) message = "Nothing was saved: it was changed after this dialog was opened. Close it and open it again.";
     throw new Refused(response.status, message);
 }
 
@@ -70,6 +71,9 @@ export async function tagged(path, signal) {
     const response = await send("GET", path, { signal });
     return { data: await response.json(), etag: response.headers.get("etag") };
 }
+
+/// For `call`: the change is made only if the object still has this revision.
+export const unchangedSince = (etag) => ({ more: { "if-match": etag } });
 
 export async function text(path, signal) {
     return (await send("GET", path, { signal })).text();

@@ -56,7 +56,7 @@ export function CreateDevice({ registry, close }) {
     if (made) return html`<${Made} made=${made} close=${close} />`;
     const ways = canMakeKeys() ? WAYS : WAYS.filter(([name]) => name !== "make");
     return html`<${Dialog} title="New device" close=${close}><${Form} needs="admin" label="Register" submit=${submit}>
-        <${Field} label="Id" name="id" required pattern="[a-zA-Z].*" hint="Letters, digits and -._+~%; it begins with a letter." />
+        <${Field} label="Id" name="id" required pattern="[a-zA-Z0-9].*" hint="Letters, digits and - _ . ~ % :; it begins with a letter or a digit." />
         <${Choice} label="Credential" value=${way} options=${ways} onChange=${setWay} />
         ${!canMakeKeys() && html`<p class="hint">A key cannot be created here: browsers support this only on pages with TLS or from the same machine.</p>`}
         ${way === "paste" && html`<${Choice} label="Format" name="format" options=${FORMATS} /><${Field} label="Key or certificate (PEM)">${(field) => html`<textarea id=${field} name="key" required spellcheck="false"></textarea>`}<//>`}

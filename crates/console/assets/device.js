@@ -1,7 +1,7 @@
 // One device: its properties, events, configs and commands, and its twin.
 
 import { html, useState } from "./html.js";
-import { call, tagged } from "./api.js";
+import { call, tagged, unchangedSince } from "./api.js";
 import { reading, useApi } from "./data.js";
 import { Commands } from "./device_commands.js";
 import { Credentials } from "./device_credentials.js";
@@ -66,28 +66,46 @@ function Rules({ name }) {
     }}<//><//>`;
 }
 
+/// The key and the value of a line, or null.
+function pair(line) {
+    const at = line.indexOf("=");
+    return at < 1 ? null : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+}
+
+/// Whether one line can hold the key with its value: no line breaks, no spaces at the ends, no comma in the key, which a mask would split.
+function fits([key, value]) {
+    const line = `${key}=${value}`;
+    const [lineKey, lineValue] = pair(line) ?? [];
+    return !/[\r\n]/.test(line) && !key.includes(",") && lineKey === key && lineValue === value;
+}
+
 function MetadataForm({ read, name, done }) {
     // What the dialog was opened with, also after the device is read again.
     const [{ data, etag }] = useState(read);
-    const text = Object.entries(data.metadata ?? {}).map(([key, value]) => `${key}=${value}`).join("\n");
+    const all = Object.entries(data.metadata ?? {});
+    const before = new Map(all.filter(fits));
+    const kept = all.filter((one) => !fits(one)).map(([key]) => key);
     const submit = async (fields) => {
-        const metadata = {};
+        const after = new Map();
         for (const line of fields.metadata.split("\n").filter((one) => one.trim())) {
-            const at = line.indexOf("=");
-            if (at < 1) throw new Error(`${line}: a line is key=value`);
-            metadata[line.slice(0, at).trim()] = line.slice(at + 1).trim();
+            const [key, value] = pair(line) ?? [];
+            if (!key) throw new Error(`${line}: a line is key=value`);
+            if (kept.includes(key)) throw new Error(`${key}: its value cannot be changed here`);
+            after.set(key, value);
         }
-        try {
-            await call("PATCH", devicePath(name, "?updateMask=metadata"), { metadata }, { more: { "if-match": etag } });
-        } catch (error) {
-            throw error.status === 412 ? new Error("Nothing was saved: the device was changed after this dialog was opened. Close it and open it again.") : error;
-        }
-        done();
+        const changed = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
+        if (changed.length === 0) return done();
+        const mask = encodeURIComponent(changed.map((key) => `metadata.${key}`).join(","));
+        const metadata = Object.fromEntries(changed.filter((key) => after.has(key)).map((key) => [key, after.get(key)]));
+        await call("PATCH", devicePath(name, `?updateMask=${mask}`), { metadata }, unchangedSince(etag));
+        return done();
     };
-    return html`<${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value per line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//>`;
+    const text = [...before].map(([key, value]) => `${key}=${value}`).join("\n");
+    return html`<${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value per line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//>
+        ${kept.length > 0 && html`<p class="hint">Not shown, and left as they are, because a line cannot hold them: ${kept.join(", ")}</p>`}<//>`;
 }
 
-/// Saves the whole metadata, so it is read with its revision when the dialog is opened.
+/// Saves the keys that were changed. The metadata is read with its revision when the dialog is opened.
 function EditMetadata({ name, done }) {
     const path = devicePath(name);
     const found = useApi(reading(`metadata of ${path}`, (signal) => tagged(path, signal)));

@@ -61,21 +61,31 @@ function Differences({ twin }) {
 
 function Edit({ name, version, done }) {
     const [way, setWay] = useState("patch");
+    // The version in force when the user began to write. The page is read again while they write.
+    const [begun, setBegun] = useState(null);
+    const at = begun ?? version;
+    // The host takes version 0 as any, so there is nothing to compare a first config with.
+    const whole = at !== "0";
+    const asPatch = way === "patch" || !whole;
+    const write = ({ target }) => setBegun(target.value === "" ? null : at);
     const submit = async ({ document }) => {
-        if (way === "patch") {
+        if (asPatch) {
             JSON.parse(document);
-            await call("PATCH", devicePath(name, "/twin"), undefined, { body: document, type: "application/json" });
+            const twin = await call("PATCH", devicePath(name, "/twin"), undefined, { body: document, type: "application/json" });
+            setBegun(twin.desiredVersion);
         } else {
-            await call("POST", devicePath(name, ":modifyCloudToDeviceConfig"), { binaryData: encode(document), versionToUpdate: version });
+            const config = await call("POST", devicePath(name, ":modifyCloudToDeviceConfig"), { binaryData: encode(document), versionToUpdate: at });
+            setBegun(config.version);
         }
         say("The desired document was changed.");
         done();
     };
     if (!may("operate")) return html`<p class="hint">This token is read-only.</p>`;
     return html`<${Form} label="Send" submit=${submit}><fieldset class="actions"><legend class="dim">Change desired</legend>
-        <label class="check"><input type="radio" name="way" checked=${way === "patch"} onChange=${() => setWay("patch")} /> by a merge patch, which changes only the members that it names</label>
-        <label class="check"><input type="radio" name="way" checked=${way === "all"} onChange=${() => setWay("all")} /> as a whole, if version ${version} is still in force</label></fieldset>
-        <${Field} label=${way === "patch" ? "JSON merge patch; null removes a member" : "The whole config"}>${(id) => html`<textarea id=${id} name="document" required spellcheck="false" placeholder='{"light": {"level": 40}}'></textarea>`}<//><//>`;
+        <label class="check"><input type="radio" name="way" checked=${asPatch} onChange=${() => setWay("patch")} /> by a merge patch, which changes only the members that it names</label>
+        ${whole && html`<label class="check"><input type="radio" name="way" checked=${!asPatch} onChange=${() => setWay("all")} /> as a whole, if version ${at} is still in force</label>`}</fieldset>
+        ${!asPatch && Number(at) < Number(version) && html`<p class="problem">Version ${version} is in force now. Read it, then empty the field to replace it.</p>`}
+        <${Field} label=${asPatch ? "JSON merge patch; null removes a member" : "The whole config"}>${(id) => html`<textarea id=${id} name="document" required spellcheck="false" placeholder='{"light": {"level": 40}}' onInput=${write}></textarea>`}<//><//>`;
 }
 
 function Versions({ name, twin }) {

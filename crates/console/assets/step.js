@@ -85,6 +85,7 @@ const BOXES = {
     event: Event, execution: Execution, config: Config, command: Command, methodCall: Call, gone: Gone,
     operator: ({ operator }) => html`<${Box} top=${html`<strong>an operator</strong>`}><span>${operator.who}, through the API</span><//>`,
     heldBack: ({ heldBack }) => html`<${Box} kind="bad" top=${html`<strong>held back for ${heldBack.ms} ms</strong>`}><span>${heldBack.why}</span><//>`,
+    waitsForApproval: ({ waitsForApproval: of }) => html`<${Box} kind="bad" at=${of.since} top=${html`<strong>${of.effectCount} effects of ${of.id} wait for approval</strong>`}><span>${of.why}</span><//>`,
     state: ({ state }) => html`<${Box} kind="effect" top=${html`<strong>the plugin's own state</strong>`}><span>${state.key} ${state.deleted ? "deleted" : `revision ${state.revision}`}</span><//>`,
     timer: ({ timer }) => html`<${Box} kind="effect" top=${html`<strong>timer ${timer.name}</strong>`}><span>${timer.cancelled ? "cancelled" : `due ${timer.dueTime}`}</span><//>`,
     publish: ({ publish }) => html`<${Box} kind="effect" top=${html`<strong>published on ${publish.topic}</strong>`}><${Payload} data=${publish.binaryData} /><//>`,

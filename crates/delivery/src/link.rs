@@ -81,6 +81,10 @@ pub trait Link: Send + Sync {
     fn confirms_commands(&self) -> bool {
         true
     }
+    /// Checks that the device can read a method call with this payload. The error says why not.
+    fn check_call(&self, _payload: &[u8]) -> Result<(), &'static str> {
+        Ok(())
+    }
     /// Whether the link is that of an attached device, over its gateway's connection.
     fn is_gateway(&self) -> bool {
         false
@@ -123,5 +127,9 @@ pub enum DeliveryReport {
     CommandRefused {
         num: u64,
         id: Arc<str>,
+    },
+    /// Refused by a reason code, or too large for the device.
+    MethodRefused {
+        rid: u64,
     },
 }

@@ -13,7 +13,7 @@ use super::{
     link::{DownlinkKind, OutboundCall},
     online::Online,
     online_device::OnlineDevice,
-    waiting_calls::{Response, WaitingCallGuard},
+    waiting_calls::{NoResponse, Response, WaitingCallGuard},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{
@@ -48,6 +48,10 @@ pub enum CallError {
     /// The device's endpoint gave no valid answer.
     #[error("{0}")]
     Broken(String),
+    #[error("{0} refused the call, or the call is larger than the device takes")]
+    Refused(String),
+    #[error("{0} answered with status {1}, which is not 0 to 65535")]
+    Status(String, i64),
 }
 
 impl Handle {
@@ -68,6 +72,8 @@ impl Handle {
         if !online_device.is_subscribed(DownlinkKind::Methods) {
             return Err(CallError::NotSubscribed(device_name()));
         }
+        let readable = online_device.link.check_call(&payload);
+        readable.map_err(|why| CallError::Invalid(format!("{}: {why}", device_name())))?;
         self.call_connected(&online_device, name, payload, timeout).await
     }
 
@@ -121,7 +127,9 @@ impl Handle {
             return Err(CallError::Busy(device_name(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(NoResponse::Refused))) => Err(CallError::Refused(device_name())),
+            Ok(Ok(Err(NoResponse::Status(status)))) => Err(CallError::Status(device_name(), status)),
             Ok(Err(_)) => Err(CallError::Offline(device_name())),
             Err(_) => Err(CallError::TimedOut(device_name(), timeout)),
         }
@@ -153,9 +161,14 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 }
 
 impl Online {
-    /// Gives the device's answer to the waiting method call. Returns false, and counts it, if no call waits for it.
-    pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
-        let waited = self.online_device.calls.answer(rid, Response { status, payload });
+    /// Gives the device's answer to the waiting method call, which fails if the status does not fit a response. Returns false, and counts
+    /// it, if no call waits for it.
+    pub fn answer(&self, rid: u64, status: i64, payload: Bytes) -> bool {
+        let response = match u16::try_from(status) {
+            Ok(status) => Ok(Response { status, payload }),
+            Err(_) => Err(NoResponse::Status(status)),
+        };
+        let waited = self.online_device.calls.answer(rid, response);
         if !waited {
             let device = &self.online_device.device;
             self.inner.calls.record_late(device.num, &device.name, rid);

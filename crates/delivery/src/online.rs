@@ -9,6 +9,7 @@ use super::{
     link::{DeliveryReport, DownlinkKind, Outbound},
     online_device::OnlineDevice,
     queue_reader, traces,
+    waiting_calls::NoResponse,
 };
 use switchbox_model::{CommandStatus, Settlement};
 use switchbox_support::clock;
@@ -82,12 +83,13 @@ impl Online {
         let time_ms = clock::now_ms();
         let device = self.online_device.device.num;
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+        // Once for all reports, because it takes a lock that the journal's writer needs, too.
+        let newest = self.online_device.device.config().filter(|config| config.acknowledged_ms.is_none());
         let settlements = reports.into_iter().filter_map(|report| match report {
             DeliveryReport::ConfigAcknowledged { version } => {
-                let newest = self.online_device.device.config().filter(|config| config.version == version);
-                if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
+                if let Some(config) = newest.as_ref().filter(|config| config.version == version) {
                     let metrics = &self.inner.metrics;
-                    let trace = traces::config_acknowledged(metrics, &self.online_device.device.name, &config);
+                    let trace = traces::config_acknowledged(metrics, &self.online_device.device.name, config);
                     metrics.delivery_time.record_between_ms(config.time_ms, time_ms, trace);
                 }
                 Some(Settlement::ConfigAcknowledged { device, version, time_ms })
@@ -107,6 +109,11 @@ impl Online {
             }
             DeliveryReport::CommandRefused { num, id } => {
                 refused.push((num, id.as_ref().into()));
+                None
+            }
+            DeliveryReport::MethodRefused { rid } => {
+                // Returns false if the caller has given up.
+                self.online_device.calls.answer(rid, Err(NoResponse::Refused));
                 None
             }
         });

@@ -12,9 +12,18 @@ use switchbox_model::{DeviceName, DeviceNum, limits};
 /// A device's answer to a method call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// 100 to 599.
+    /// 0 to 65535: the device's own. That of an endpoint is 100 to 599.
     pub status: u16,
     pub payload: Bytes,
+}
+
+/// Why a device's reaction to a call is no [`Response`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoResponse {
+    /// The device refused the call, or the call is larger than the device takes.
+    Refused,
+    /// The status does not fit [`Response::status`].
+    Status(i64),
 }
 
 /// At most so many devices are remembered as logged for a late answer; then the set is cleared, and they are logged again.
@@ -55,11 +64,11 @@ impl CallStats {
 
 /// The calls that wait for one connected device, by their request id.
 #[derive(Debug, Default)]
-pub(super) struct WaitingCalls(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
+pub(super) struct WaitingCalls(Mutex<HashMap<u64, oneshot::Sender<Result<Response, NoResponse>>>>);
 
 impl WaitingCalls {
     /// Registers a call. Returns the receiver of its answer, or `None` if as many calls wait as may.
-    pub(super) fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
+    pub(super) fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Result<Response, NoResponse>>> {
         let (answer, answered) = oneshot::channel();
         let mut calls = self.0.lock();
         if calls.len() >= limits::METHODS_IN_FLIGHT {
@@ -70,7 +79,7 @@ impl WaitingCalls {
     }
 
     /// Gives the answer to its call. Returns false if no call waits for it.
-    pub(super) fn answer(&self, rid: u64, response: Response) -> bool {
+    pub(super) fn answer(&self, rid: u64, response: Result<Response, NoResponse>) -> bool {
         let call = self.0.lock().remove(&rid);
         call.is_some_and(|call| call.send(response).is_ok())
     }
@@ -97,8 +106,8 @@ impl Drop for WaitingCallGuard<'_> {
 mod tests {
     use super::*;
 
-    fn response(status: u16) -> Response {
-        Response { status, payload: Bytes::new() }
+    fn response(status: u16) -> Result<Response, NoResponse> {
+        Ok(Response { status, payload: Bytes::new() })
     }
 
     #[test]
@@ -108,7 +117,7 @@ mod tests {
         for (rid, waited) in [(3, true), (1, true), (1, false), (9, false), (2, true)] {
             assert_eq!(waiting.answer(rid, response(rid as u16 + 200)), waited, "{rid}");
         }
-        let got: Vec<_> = calls.iter_mut().map(|call| call.try_recv().unwrap().status).collect();
+        let got: Vec<_> = calls.iter_mut().map(|call| call.try_recv().unwrap().unwrap().status).collect();
         assert_eq!(got, [201, 202, 203]);
     }
 

@@ -12,7 +12,9 @@ use switchbox_store as store;
 pub enum ApprovalError {
     #[error("no effects wait for approval under {0}")]
     NotFound(String),
-    #[error("the host is stopping; the effects wait for approval again when it is back")]
+    #[error(
+        "the host or the plugin is stopping; see `switchbox approvals list` and `switchbox dead-letters list` when it is back"
+    )]
     Stopping,
     #[error(transparent)]
     Store(#[from] store::Error),

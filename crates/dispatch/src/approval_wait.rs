@@ -13,8 +13,11 @@ use super::{
     uncommitted::Uncommitted,
 };
 use switchbox_dry_run::effect::lines;
-use switchbox_model::{Seq, limits};
-use switchbox_plugin_runtime::limits::{Line, names};
+use switchbox_model::{Effect, Seq, limits};
+use switchbox_plugin_runtime::{
+    KvChange,
+    limits::{Line, names},
+};
 use switchbox_support::clock;
 
 /// Describes the waiting effects, for an operator.
@@ -22,7 +25,7 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
     let registry = &runner.context.registry;
     let name = |num| registry.get(num).map(|device| device.name.clone());
     let effects = uncommitted.effects();
-    let shown = effects.get(..effects.len().min(limits::APPROVAL_EFFECTS)).unwrap_or_default();
+    let (shown, shown_kv) = first(effects, &uncommitted.kv);
     let Exceeded { line, targets, most, called } = exceeded;
     let counted = if line == Line::MaxTargetsPerEvent { "targets" } else { "new targets within a minute" };
     let called = if called > 0 { format!(", with {called} devices whose methods it called") } else { String::new() };
@@ -35,9 +38,15 @@ fn approval(runner: &Runner, uncommitted: &Uncommitted, exceeded: Exceeded) -> A
         since_ms: clock::now_ms(),
         why: format!("limits.{}: {targets} {counted}{called}; up to {most} need no approval{raise_text}", line.key()),
         targets: distinct_targets(effects, &[]).len(),
-        effects: lines(shown, &[], &name),
-        effect_count: effects.len(),
+        effects: lines(shown, shown_kv, &name),
+        effect_count: effects.len() + uncommitted.kv.len(),
     }
+}
+
+/// The effects and the writes of the state that an operator is shown: at most [`limits::APPROVAL_EFFECTS`] of both together.
+fn first<'a>(effects: &'a [Effect], kv: &'a [KvChange]) -> (&'a [Effect], &'a [KvChange]) {
+    let shown = effects.get(..limits::APPROVAL_EFFECTS).unwrap_or(effects);
+    (shown, kv.get(..limits::APPROVAL_EFFECTS - shown.len()).unwrap_or(kv))
 }
 
 /// Holds the effects. The worker continues with the next event.
@@ -58,8 +67,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
         let decided = tokio::select! {
             decided = decided => decided.ok(),
             () = tokio::time::sleep(MAX_WAIT) => None,
-            // The event is in the journal and will be handled again.
-            () = runner.ending.cancelled() => return drop(waiting),
+            () = runner.ending.cancelled() => return runner.leave_unfinished(uncommitted.job),
         };
         let mut uncommitted = *uncommitted;
         uncommitted.hold_reason = match &decided {
@@ -91,7 +99,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
         waiting.decided = true;
         if let NextStep::Retry(job) = next {
             // The objects of the effects have changed meanwhile, so the plugin handles the event again.
-            runner.backlog.redrive(*job);
+            runner.handle_again(*job);
         }
         drop(waiting);
         if let Some(decided) = decided {
@@ -113,5 +121,28 @@ impl Drop for WaitingEvent {
     fn drop(&mut self) {
         self.runner.context.approvals.remove(self.seq, &self.runner.name);
         self.runner.backlog.approval_ended(self.seq, self.decided);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_of_the_state_are_shown_with_the_effects_and_both_are_bounded() {
+        let effects = |count| vec![Effect::TimerCancel { name: "off".into() }; count];
+        let kv = |count| vec![KvChange { key: "a".into(), value: None, expected: None }; count];
+        let most = limits::APPROVAL_EFFECTS;
+        for (effect_count, kv_count, expected) in [
+            (3, 1, (3, 1)),
+            (0, 2, (0, 2)),
+            (most - 1, 5, (most - 1, 1)),
+            (most + 9, 5, (most, 0)),
+            (2, most, (2, most - 2)),
+        ] {
+            let (effects, kv) = (effects(effect_count), kv(kv_count));
+            let (shown, shown_kv) = first(&effects, &kv);
+            assert_eq!((shown.len(), shown_kv.len()), expected, "{effect_count} {kv_count}");
+        }
     }
 }

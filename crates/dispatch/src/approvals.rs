@@ -1,5 +1,6 @@
 //! Effects that wait for an operator's approval. They are only in memory. Their event is unhandled in the journal until they are
-//! committed or refused, so after a restart the plugin handles the event again, and its effects wait again.
+//! committed or refused, so after a restart the plugin handles the event again, and its effects wait again. If the plugin is switched off, it
+//! becomes a dead letter.
 
 use std::{collections::BTreeMap, time::Duration};
 

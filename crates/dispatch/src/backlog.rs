@@ -354,6 +354,11 @@ impl Backlog {
         }
     }
 
+    /// Takes the events that wait in memory, after [`Backlog::drain`].
+    pub(super) fn take_queued(&self) -> Vec<Job> {
+        self.inner.lock().queues.drain()
+    }
+
     /// Accepts no more events and gives none to workers: the queued ones stay in the journal.
     pub(super) fn close(&self) {
         self.inner.lock().stopped = true;

@@ -18,7 +18,7 @@ use super::{
     version::Version,
     version_guard,
 };
-use switchbox_plugin_runtime::CanaryEnd;
+use switchbox_plugin_runtime::{CanaryEnd, ineffective};
 use switchbox_rules::pattern::{GlobSet, check_patterns, globs};
 
 /// The devices that a canary acts for.
@@ -33,9 +33,12 @@ pub(super) enum CanaryScope {
 impl CanaryScope {
     /// # Errors
     ///
-    /// Returns a text that names the invalid pattern.
+    /// Returns a text that names the pattern, if it is invalid or can match no device.
     pub(super) fn devices(pattern: &str) -> Result<Self, String> {
         check_patterns(std::iter::once(pattern))?;
+        if let Some(why) = ineffective::ids(pattern) {
+            return Err(why);
+        }
         Ok(Self::Devices(pattern.to_owned(), globs(&[pattern.to_owned()])?))
     }
 }
@@ -133,4 +136,20 @@ impl Canary {
 pub(super) fn median_us(behaviour: &Behaviour) -> u64 {
     let median = behaviour.median_guest_time().unwrap_or(Duration::ZERO);
     u64::try_from(median.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_matches_no_device_is_refused() {
+        for (pattern, text) in [
+            ("source-[01]", None),
+            ("hall/x", Some("\"hall/x\" matches no device: it is matched against the device's id, which has no /")),
+            ("my lamp", Some("\"my lamp\" matches no device: a device's id has only letters, digits and - _ . ~ % :")),
+        ] {
+            assert_eq!(CanaryScope::devices(pattern).err().as_deref(), text, "{pattern}");
+        }
+    }
 }

@@ -50,7 +50,7 @@ impl Manager {
         let _one_at_a_time = self.tries.acquire().await;
         if let Some(canary) = runner.canary() {
             if component.is_some() || settings.is_some() {
-                return Err(ShadowError::AlreadyRunning(name.clone()));
+                return Err(ShadowError::HasCanary(name.clone()));
             }
             canary.set_scope(scope);
             runner.versions.recheck_instances();
@@ -59,6 +59,7 @@ impl Manager {
         let in_force = runner.version();
         let bytes = component.as_ref().map(|component| component.bytes.clone());
         let (settings, text) = settings.map_or((None, None), |(settings, text)| (Some(settings), Some(text)));
+        check_files(settings.as_ref(), bytes.is_some(), &in_force.files).map_err(ShadowError::Invalid)?;
         let candidate = self.candidate(name, &in_force, component, settings).await?;
         let (new_schema, schema_in_force) = (candidate.schema(), in_force.schema());
         if new_schema != schema_in_force {
@@ -92,5 +93,56 @@ impl Manager {
     pub fn canary_files(&self, name: &PluginName) -> Option<CanaryFiles> {
         let canary = self.routes.runner(name)?.canary()?;
         Some(CanaryFiles { component: canary.component.clone(), settings: canary.settings.clone() })
+    }
+}
+
+/// Checks that the canary's files put that canary in force, when they are promoted. `settings`: those of the candidate, `in_force`: those that
+/// it has otherwise. `has_component`: the candidate has a component of its own, which becomes the `.wasm` of the plugin's name.
+fn check_files(
+    settings: Option<&PluginSettings>,
+    has_component: bool,
+    in_force: &PluginSettings,
+) -> Result<(), String> {
+    let settings = settings.unwrap_or(in_force);
+    if !settings.enabled {
+        return Err(
+            "settings: enabled = false would disable the plugin when the canary is promoted; leave it out".into()
+        );
+    }
+    let expected = if has_component { None } else { in_force.component.as_ref() };
+    match (&settings.component, expected) {
+        (named, expected) if named.as_ref() == expected => Ok(()),
+        (_, None) => Err("settings: component would be in force after a promotion, and is not the component that the canary runs; leave it out, and give the component with --component".into()),
+        (_, Some(_)) => Err("settings: component has to be that of the settings in force, or else another component is in force after a promotion".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_would_put_another_component_in_force_are_refused() {
+        const OTHER: &str = "component = \"other.wasm\"\n";
+        const NONE: &str = "[settings]\nn = 1\n";
+        for (candidate, has_component, in_force, refused) in [
+            (Some(NONE), false, NONE, None),
+            (Some(NONE), true, OTHER, None),
+            (Some(OTHER), false, OTHER, None),
+            (None, true, NONE, None),
+            (Some(OTHER), false, NONE, Some("leave it out, and give")),
+            (Some(OTHER), true, OTHER, Some("leave it out, and give")),
+            (None, true, OTHER, Some("leave it out, and give")),
+            (Some(NONE), false, OTHER, Some("that of the settings in force")),
+            (Some("enabled = false\n"), false, NONE, Some("enabled = false")),
+        ] {
+            let candidate_settings = candidate.map(|text| PluginSettings::parse(text).unwrap());
+            let in_force_settings = PluginSettings::parse(in_force).unwrap();
+            let checked = check_files(candidate_settings.as_ref(), has_component, &in_force_settings);
+            match refused {
+                None => assert_eq!(checked, Ok(()), "{candidate:?} {has_component} {in_force}"),
+                Some(text) => assert!(checked.unwrap_err().contains(text), "{candidate:?} {has_component} {in_force}"),
+            }
+        }
     }
 }

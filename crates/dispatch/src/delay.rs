@@ -40,8 +40,7 @@ pub(super) async fn hold_back(
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
             () = tokio::time::sleep_until(until) => commit_held_back(&held.0, *uncommitted, began.elapsed(), key).await,
-            // The event is in the journal and will be handled again.
-            () = held.0.ending.cancelled() => {}
+            () = held.0.ending.cancelled() => held.0.leave_unfinished(uncommitted.job),
         }
         drop(held);
     });

@@ -17,7 +17,8 @@ use super::{
     version::Version,
 };
 use switchbox_model::{
-    CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Seq, lifecycle::PluginChange,
+    CallRecord, Cause, Effect, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Outcome, Seq,
+    lifecycle::PluginChange,
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
 use switchbox_store::{EntryRefusal, OnCommit, QueueShare, Reply};
@@ -111,8 +112,7 @@ impl<'a> EntryBatch<'a> {
         }
         let rollback = self.runner.versions.observe(&version, self.observations.drain(..));
         let Some((instead, why)) = rollback else { return false };
-        self.rolled_back(&version, instead, &format!("{why}{colon}{text}"));
-        true
+        self.rolled_back(&version, instead, &format!("{why}{colon}{text}"))
     }
 
     /// The running canary, if this is its version.
@@ -155,10 +155,18 @@ impl<'a> EntryBatch<'a> {
         self.entries.extend(dropped.map(|entry| (entry, OnCommit::Nothing)));
     }
 
+    /// Counts an event that was done, when its outcome is added.
+    pub(super) fn count_done(&mut self, effects: &[Effect]) {
+        self.tally.add_done(effects.len());
+    }
+
     /// Adds an event that was handled at the first attempt, without log lines, dead letter or condition.
     pub(super) fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= durable;
+        if let Outcome::Done { effects } = &handled.outcome {
+            self.count_done(effects);
+        }
         if let Some((Entry::Handled(run), OnCommit::Nothing)) = self.entries.last_mut()
             && run.time_ms == time_ms
             && Arc::ptr_eq(&run.digest, digest)
@@ -196,22 +204,29 @@ impl<'a> EntryBatch<'a> {
         }
     }
 
-    /// A new version failed, and `instead` is active again. Recorded in the journal, so that it holds after a restart.
-    fn rolled_back(&mut self, failed: &Arc<Version>, instead: Arc<Version>, error: &str) {
+    /// A new version failed, and `instead` is active again, or it stays in force if `instead` is the version itself. Recorded in the journal, so
+    /// that it holds after a restart. Returns true if another version handles the next event.
+    fn rolled_back(&mut self, failed: &Arc<Version>, instead: Arc<Version>, error: &str) -> bool {
         if failed.schema() != instead.schema() {
             migration::roll_back_with_state(self.runner, failed.clone(), instead, error.to_owned());
-            return;
+            return true;
         }
         let name = &self.runner.name;
-        self.runner.context.routes_changed();
-        tracing::error!(
-            plugin = %name, digest = %failed.digest,
-            "the guard rolled the new version back; the previous version runs until the plugin's files change: {error}"
-        );
+        let stays = Arc::ptr_eq(failed, &instead);
+        if stays {
+            migration::log_stays(name, failed, error);
+        } else {
+            self.runner.context.routes_changed();
+            tracing::error!(
+                plugin = %name, digest = %failed.digest,
+                "the guard rolled the new version back; the previous version runs until the plugin's files change: {error}"
+            );
+        }
         let rolled_back = migration::rolled_back(failed, &instead, error);
         migration::set_rolled_back(self.runner, &rolled_back);
         let change = Box::new(PluginChange::RolledBack(Some(rolled_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, OnCommit::Nothing));
+        !stays
     }
 
     /// Records method calls. They have happened, whatever the event's outcome is.

@@ -45,6 +45,7 @@ mod stored_windows;
 mod traces;
 mod try_event;
 mod uncommitted;
+mod unhandled;
 mod version;
 mod version_guard;
 mod warnings;

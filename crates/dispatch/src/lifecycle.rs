@@ -33,8 +33,31 @@ pub(super) struct Lifecycle {
     /// The plugin's files are gone.
     pub(super) removed: bool,
     pub(super) rolled_back: Option<RolledBack>,
+    /// The digests of the components that it had compiled when it was switched off. Empty after a restart of the host.
+    pub(super) compiled: Vec<String>,
     /// The last check found that it has to be deleted.
     overdue: bool,
+}
+
+/// Why a plugin is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OffReason {
+    Disabled,
+    /// Its settings have no grants any more.
+    NeedsConsent,
+    /// Its files are gone, or are those of another plugin.
+    Removed,
+}
+
+impl OffReason {
+    /// The error of the events that it had not handled.
+    pub(super) fn error(self) -> &'static str {
+        match self {
+            Self::Disabled => "the plugin was disabled before it had handled the event",
+            Self::NeedsConsent => "the consent to the plugin's grants was withdrawn before it had handled the event",
+            Self::Removed => "the plugin was removed before it had handled the event",
+        }
+    }
 }
 
 impl Lifecycle {
@@ -65,7 +88,7 @@ impl Lifecycles {
     pub(super) fn load(docs: Vec<PluginLifecycleDoc>) -> Self {
         let lifecycle = |doc: PluginLifecycleDoc| {
             let PluginLifecycleDoc { plugin, identity, off_ms, removed, rolled_back, .. } = doc;
-            (plugin, Lifecycle { identity, off_ms, removed, rolled_back, overdue: false })
+            (plugin, Lifecycle { identity, off_ms, removed, rolled_back, compiled: Vec::new(), overdue: false })
         };
         Self(docs.into_iter().map(lifecycle).collect())
     }
@@ -81,7 +104,11 @@ impl Lifecycles {
     /// The digests of the components of all plugins that are not removed. A removed plugin that comes back is compiled again.
     pub(super) fn digests(&self) -> HashSet<String> {
         let lifecycles = self.0.values().filter(|lifecycle| !lifecycle.removed);
-        lifecycles.filter_map(|lifecycle| Some(lifecycle.identity.as_ref()?.digest.clone())).collect()
+        let digests = |lifecycle: &Lifecycle| {
+            let last = lifecycle.identity.as_ref().map(|identity| identity.digest.clone());
+            last.into_iter().chain(lifecycle.compiled.clone())
+        };
+        lifecycles.flat_map(digests).collect()
     }
 
     pub(super) fn forget(&mut self, name: &PluginName) {
@@ -152,6 +179,19 @@ mod tests {
         }
         lifecycles.change(&name, |lifecycle| lifecycle.removed = false);
         assert_eq!(lifecycles.overdue(u64::MAX), [], "it is disabled only");
+    }
+
+    #[test]
+    fn what_a_plugin_had_compiled_is_kept_while_it_is_off_and_not_when_it_is_removed() {
+        let name = PluginName::new("off").unwrap();
+        let mut lifecycles = Lifecycles::default();
+        lifecycles.change(&name, |lifecycle| {
+            let compiled = vec!["current".into(), "previous".into()];
+            *lifecycle = Lifecycle { identity: Some(identity("a", "current")), compiled, ..Lifecycle::default() };
+        });
+        assert_eq!(lifecycles.digests(), HashSet::from(["current".to_owned(), "previous".to_owned()]));
+        lifecycles.change(&name, |lifecycle| lifecycle.removed = true);
+        assert!(lifecycles.digests().is_empty());
     }
 
     #[test]

@@ -37,11 +37,13 @@ impl Manager {
             digest: version.as_ref().map(|version| version.digest.to_string()),
             version_id: version.as_ref().map(|version| version.id.clone()),
             component: plugin.origin.clone(),
+            in_force_ms: plugin.in_force_ms,
             triggers: version.as_ref().map(|version| version.trigger_list.clone()).unwrap_or_default(),
             grants: description.map(|description| description.grants.clone()).unwrap_or_default(),
             grants_in_force: version.as_ref().map(|version| version.grants_in_force.clone()).unwrap_or_default(),
             imports: version.as_ref().map(|version| version.component.imports().to_vec()).unwrap_or_default(),
             settings: version.as_ref().map_or_else(|| "{}".into(), |version| version.setup.settings.clone()),
+            limits: version.as_ref().map(|version| version.setup.limits.clone()),
             description: description.cloned(),
             last_error: plugin
                 .error

@@ -19,7 +19,7 @@ use super::{
     backlog::CatchUp,
     canary_end, catch_up,
     context::Context,
-    lifecycle::{self, Lifecycles},
+    lifecycle::{self, Lifecycles, OffReason},
     migration::{self, Reason},
     prepare::{Compiler, Component, Error, Prepared, PreviousVersion, version_id},
     recovery::Recovery,
@@ -50,6 +50,8 @@ pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
     /// `builtin:NAME` or the component's path.
     pub(super) origin: Option<String>,
+    /// When the version of its files came into force, milliseconds since the Unix epoch. `None` if that does not run.
+    pub(super) in_force_ms: Option<u64>,
     /// Why the plugin's files are not used.
     pub(super) error: Option<String>,
     /// The description with the grants that it asks for, while it waits for consent.
@@ -153,25 +155,26 @@ impl Manager {
         let reason = Reason { identity: Some(identity.clone()), rolled_back: None };
         let migrated = migration::bring_to_schema(&self.context, name, runner.as_ref(), &version, reason).await;
         let _paused = migrated.inspect_err(|error| self.mark_broken(name, &error.to_string()))?;
-        tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
+        let digest = version.digest.clone();
         let start_version =
             version.triggers.sees_timers().then(|| start_version_id(&version.digest, &version.setup.settings));
         let previous = match previous {
             Some(previous) => self.prepare_previous(name, previous).await,
             None => None,
         };
-        self.activate(name, version, identity, previous).await?;
+        let in_force_ms = Some(self.activate(name, version, identity, previous).await?);
+        tracing::info!(plugin = %name, %digest, component = %origin, "in force");
         if let Some(version) = start_version {
             self.start_timer(name, version).await?;
         }
-        let running =
-            InstalledPlugin { state: Some(PluginState::Running), origin: Some(origin), ..InstalledPlugin::default() };
+        let (state, origin) = (Some(PluginState::Running), Some(origin));
+        let running = InstalledPlugin { state, origin, in_force_ms, ..InstalledPlugin::default() };
         self.update(name, |plugin| *plugin = running);
         Ok(())
     }
 
     async fn disable(&self, name: &PluginName, origin: String) -> Result<(), Error> {
-        self.switch_off(name, false).await?;
+        self.switch_off(name, OffReason::Disabled).await?;
         // A version that was rolled back is tried again after the plugin was disabled and enabled.
         self.forget_rolled_back(name, "").await?;
         let (state, origin) = (Some(PluginState::Disabled), Some(origin));
@@ -187,7 +190,7 @@ impl Manager {
         origin: String,
         waiting_description: Description,
     ) -> Result<(), Error> {
-        self.switch_off(name, false).await?;
+        self.switch_off(name, OffReason::NeedsConsent).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.update(name, |plugin| {
             *plugin = InstalledPlugin {
@@ -231,10 +234,10 @@ impl Manager {
         }
     }
 
-    /// Removes the compiled code of components that no plugin runs or ran last.
+    /// Removes the compiled code of components that no plugin runs or ran last, and that none of them may need at the next start.
     pub(super) async fn prune_compiled(&self) {
         let mut used: HashSet<_> = self.context.lifecycles.lock().digests();
-        used.extend(self.routes.table().iter().map(|runner| runner.version().digest.to_string()));
+        used.extend(self.routes.table().iter().flat_map(|runner| runner.digests()));
         self.compiler.retain_compiled(used).await;
     }
 
@@ -274,14 +277,15 @@ impl Manager {
     }
 
     /// Puts the version in force: in the plugin's runner, or in a new one if the plugin does not run. `previous`: the version that comes back if
-    /// this one violates its guard, and the window of the guard if it had begun before the host was restarted.
+    /// this one violates its guard, and the window of the guard if it had begun before the host was restarted. Returns when it came into force:
+    /// no execution of it ended before.
     async fn activate(
         &self,
         name: &PluginName,
         version: Version,
         identity: Identity,
         previous: Option<(Version, Option<GuardWindow>)>,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         if let Some(runner) = self.routes.runner(name) {
             let last_identity =
                 self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
@@ -293,9 +297,10 @@ impl Manager {
             if runner.version().id != version.id {
                 canary_end::end(&runner, "another version came into force".into());
             }
+            let in_force_ms = clock::now_ms();
             runner.versions.replace(version);
             self.context.routes_changed();
-            return Ok(());
+            return Ok(in_force_ms);
         }
         let resumed = self.context.recovery.lock().resume(name);
         let is_unchanged = self
@@ -313,6 +318,7 @@ impl Manager {
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| {
                     (lifecycle.identity, lifecycle.off_ms, lifecycle.removed) = (Some(identity), None, false);
+                    lifecycle.compiled.clear();
                 });
                 (from, handled)
             }
@@ -324,13 +330,14 @@ impl Manager {
         if let Some((previous, window)) = previous {
             runner.versions.guard(previous, window);
         }
+        let in_force_ms = clock::now_ms();
         self.routes.add(runner.clone());
         self.continue_recording(name);
         self.context.recovery.lock().forget(name);
         self.context.timers.resume(name);
         // An event whose routes were looked up before `add` is in the journal already, and is read from there.
         runner.begin();
-        Ok(())
+        Ok(in_force_ms)
     }
 
     /// Gives a plugin that sees timers the event that it is new, or that its component or settings changed; once for each version.

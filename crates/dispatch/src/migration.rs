@@ -225,14 +225,19 @@ pub(super) fn roll_back_with_state(runner: &Arc<Runner>, failed: Arc<Version>, i
     runner.context.spawn(task);
 }
 
-/// Records that a version failed its guard and stays in force.
-async fn stays_in_force(runner: &Runner, failed: &Version, error: &str) {
-    let name = &runner.name;
-    let rollback = rolled_back(failed, failed, error);
+/// Logs that a version failed its guard and stays in force.
+pub(super) fn log_stays(name: &PluginName, failed: &Version, error: &str) {
     tracing::error!(
         plugin = %name, digest = %failed.digest,
         "the guard cannot roll the new version back: {error}; `switchbox plugin disable {name}` stops it"
     );
+}
+
+/// Records that a version failed its guard and stays in force.
+async fn stays_in_force(runner: &Runner, failed: &Version, error: &str) {
+    let name = &runner.name;
+    let rollback = rolled_back(failed, failed, error);
+    log_stays(name, failed, error);
     let change = Box::new(PluginChange::RolledBack(Some(rollback.clone())));
     // A closed store means that the host is stopping.
     let _ = runner.context.store.call(Entry::Plugin { plugin: name.clone(), change }).await;

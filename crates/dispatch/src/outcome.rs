@@ -224,6 +224,7 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
     let timers: Vec<(u32, Effect)> = of_timers.map(|(index, effect)| (index, effect.clone())).collect();
     if uncommitted.kv.is_empty() && timers.is_empty() && !conditional {
         shadow_feed::offer_committed(entries.runner, &mut uncommitted);
+        entries.count_done(uncommitted.effects());
         entries.add(uncommitted.handled, &uncommitted.job, OnCommit::Nothing);
         return Ok(());
     }
@@ -245,7 +246,9 @@ async fn commit(entries: &mut EntryBatch<'_>, mut uncommitted: Uncommitted) -> R
         if let Some(refused) = entries.submit_alone(handled, &uncommitted.job).await {
             return Err(Box::new((Failure { text: refused.to_string(), retry: true }, uncommitted)));
         }
+        entries.count_done(uncommitted.effects());
     } else {
+        entries.count_done(uncommitted.effects());
         entries.add(handled, &uncommitted.job, OnCommit::Nothing);
         entries.submit().await;
     }

@@ -149,6 +149,15 @@ impl EventQueues {
         }
     }
 
+    /// Takes all jobs that wait: those that were tried before come first, then the oldest.
+    pub(super) fn drain(&mut self) -> Vec<Job> {
+        let mut jobs: Vec<_> = self.by_key.drain().flat_map(|(_, queue)| queue.jobs).collect();
+        self.ready.clear();
+        (self.len, self.bytes) = (0, 0);
+        jobs.sort_by_key(|job| (job.attempt == 1, job.event.seq));
+        jobs
+    }
+
     /// Lets workers take the queue's jobs again, after [`EventQueues::put_back`].
     pub(super) fn wake(&mut self, key: QueueKey) {
         let Some(queue) = self.by_key.get_mut(&key) else { return };
@@ -234,6 +243,21 @@ mod tests {
         }
         assert_eq!(seqs(&queues.take(9).unwrap()), [1, 3]);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
+    }
+
+    #[test]
+    fn all_that_waits_is_taken_with_what_was_tried_before_first() {
+        let mut queues = EventQueues::default();
+        for (device, seq) in [(1, 1), (2, 2), (2, 4), (3, 3)] {
+            queues.push(job(device, seq), 0);
+        }
+        let _in_progress = queues.take(1).unwrap();
+        let mut tried = queues.take(2).unwrap();
+        tried.jobs[1].attempt = 2;
+        queues.put_back(tried);
+        let seqs: Vec<_> = queues.drain().iter().map(|job| job.event.seq.0).collect();
+        assert_eq!(seqs, [4, 2, 3]);
+        assert_eq!((queues.len, queues.bytes, queues.take(9).is_none()), (0, 0, true));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::manager::Manager;
-use switchbox_dry_run::sink::{BeginError, Options, Recording, Status};
+use switchbox_dry_run::{
+    mask::Masks,
+    sink::{BeginError, Options, Recording, Status},
+};
 use switchbox_model::{
     PluginName,
     limits::{self, names},
@@ -144,5 +147,18 @@ fn check(request: &RecordRequest) -> Result<(), RecordError> {
     if is_empty {
         return Err(RecordError::Invalid("a recording takes at least 1 s, and its file has at least 1 byte".into()));
     }
+    Masks::new(&request.mask).map_err(RecordError::Invalid)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_that_is_no_glob_is_a_wrong_request() {
+        let masked_by = |mask: &str| check(&RecordRequest { mask: vec![mask.into()], ..RecordRequest::default() });
+        assert!(matches!(masked_by("["), Err(RecordError::Invalid(_))));
+        assert!(masked_by("*pin*").is_ok());
+    }
 }

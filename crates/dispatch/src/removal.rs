@@ -2,7 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Manager, lifecycle::REMOVED_KEPT, prepare::Error};
+use super::{
+    Manager, canary_end,
+    lifecycle::{OffReason, REMOVED_KEPT},
+    prepare::Error,
+    unhandled,
+};
 
 use switchbox_model::{
     Entry, PluginName,
@@ -27,7 +32,7 @@ impl Manager {
     /// The plugin's files are gone. Its state and its timers are kept for [`REMOVED_KEPT`], in case the files come back.
     pub async fn remove(&self, name: &PluginName) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
-        self.switch_off(name, true).await?;
+        self.switch_off(name, OffReason::Removed).await?;
         self.installed.lock().remove(name);
         tracing::info!(
             plugin = %name,
@@ -62,17 +67,26 @@ impl Manager {
     }
 
     /// The plugin gets no more events. Its state and its timers are kept together: a timer whose event was not handled is due
-    /// again.
-    pub(super) async fn switch_off(&self, name: &PluginName, removed: bool) -> Result<(), Error> {
+    /// again. Other events that it has not handled become dead letters.
+    pub(super) async fn switch_off(&self, name: &PluginName, off: OffReason) -> Result<(), Error> {
+        let removed = off == OffReason::Removed;
         let timers = &self.context.timers;
         // No timer fires after this.
         timers.lock(name).await.pause();
+        if let Some(runner) = self.routes.runner(name) {
+            canary_end::end(&runner, "the plugin was disabled or removed".into());
+        }
         let ended = self.routes.remove(name);
+        let compiled: Vec<_> = ended.iter().flat_map(|runner| runner.digests()).collect();
         for runner in &ended {
             runner.stop().await;
+            unhandled::keep_as_dead_letters(runner, off).await;
         }
         self.context.warnings.lock().forget(name);
         let was_waiting = self.context.recovery.lock().forget(name);
+        if was_waiting {
+            tracing::warn!(plugin = %name, "events of before that it had not handled are lost, because it has not run since the host started");
+        }
         if ended.is_empty() && !was_waiting && !self.has_kept_state(name) {
             return Ok(());
         }
@@ -85,10 +99,10 @@ impl Manager {
         let (time_ms, due_again) = (clock::now_ms(), timers_lock.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
         timers_lock.set_due_again(due_again);
-        self.context
-            .lifecycles
-            .lock()
-            .change(name, |lifecycle| (lifecycle.off_ms, lifecycle.removed) = (Some(time_ms), removed));
+        self.context.lifecycles.lock().change(name, |lifecycle| {
+            (lifecycle.off_ms, lifecycle.removed) = (Some(time_ms), removed);
+            lifecycle.compiled.extend(compiled);
+        });
         Ok(())
     }
 
@@ -110,7 +124,7 @@ impl Manager {
             "{} is another plugin than {previous_name:?}, which had its name: the state and the timers of that are deleted",
             identity.kind
         );
-        self.switch_off(name, true).await?;
+        self.switch_off(name, OffReason::Removed).await?;
         Ok(self.delete(name).await?)
     }
 

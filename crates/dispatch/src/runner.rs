@@ -20,6 +20,7 @@ use super::{
     canary::Canary,
     context::Context,
     loop_guard::LoopGuard,
+    queue::Job,
     shadow::Shadow,
     status::Counters,
     version::{Version, Versions},
@@ -60,7 +61,7 @@ pub(super) struct Runner {
     pub(super) blast_radius: Mutex<BlastRadius>,
     /// Permits for held-back effects, each for [`UNIT_BYTES`].
     pub(super) delay_permits: Arc<Semaphore>,
-    /// Cancelled when the plugin stops: held-back effects are dropped, and their events stay in the journal.
+    /// Cancelled when the plugin stops: effects that are held back or wait for approval are dropped, and their events are left unfinished.
     pub(super) ending: CancellationToken,
     /// The version in force and the one before it.
     pub(super) versions: Versions,
@@ -78,6 +79,9 @@ pub(super) struct Runner {
     has_canary: AtomicBool,
     /// The ids of dead letters that are queued again or being handled.
     dead_letters: Mutex<HashSet<u64>>,
+    /// Events that the plugin has begun and not finished because it stops, and that are in no queue: their effects were held back or waited
+    /// for approval.
+    unfinished: Mutex<Vec<Job>>,
 }
 
 impl Runner {
@@ -119,12 +123,21 @@ impl Runner {
             canary: RwLock::default(),
             has_canary: AtomicBool::new(false),
             dead_letters: Mutex::default(),
+            unfinished: Mutex::default(),
         })
     }
 
     /// The version in force.
     pub(super) fn version(&self) -> Arc<Version> {
         self.versions.current()
+    }
+
+    /// The digests of the components that it runs, and of the one that comes back if the version in force fails.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let canary = self.canary().map(|canary| canary.version.clone());
+        let shadow = self.shadow().map(|shadow| shadow.candidate.clone());
+        let versions = [Some(self.version()), self.versions.previous(), canary, shadow];
+        versions.into_iter().flatten().map(|version| version.digest.to_string()).collect()
     }
 
     /// The running shadow.
@@ -193,6 +206,25 @@ impl Runner {
         self.backlog.close();
         self.ending.cancel();
         self.backlog.drain().await;
+    }
+
+    /// The plugin stops before it has finished the event.
+    pub(super) fn leave_unfinished(&self, job: Job) {
+        self.unfinished.lock().push(job);
+    }
+
+    /// Queues the event again, or leaves it unfinished if the plugin stops.
+    pub(super) fn handle_again(&self, job: Job) {
+        if !self.backlog.redrive(job.clone()) {
+            self.leave_unfinished(job);
+        }
+    }
+
+    /// The events that the plugin has accepted and not handled, after [`Runner::stop`]. Those that it had begun come first.
+    pub(super) fn take_unhandled(&self) -> Vec<Job> {
+        let mut jobs = std::mem::take(&mut *self.unfinished.lock());
+        jobs.extend(self.backlog.take_queued());
+        jobs
     }
 
     /// Returns false if the dead letter is being redriven already.

@@ -65,6 +65,10 @@ pub enum ShadowError {
     NotRunning(PluginName),
     #[error("plugin {0} has a shadow already")]
     AlreadyRunning(PluginName),
+    #[error(
+        "plugin {0} has a canary already; without a component and settings, its devices are changed; `switchbox plugin canary {0} --abort` ends it"
+    )]
+    HasCanary(PluginName),
     #[error("the limit \"{}\" is reached: {} plugins have a shadow", names::SHADOWS, limits::SHADOWS)]
     TooMany,
     #[error("{0}")]

@@ -9,11 +9,12 @@ use std::{
 use parking_lot::Mutex;
 
 use switchbox_model::{lifecycle::RolledBack, limits::LimitName};
-use switchbox_plugin_runtime::{Description, Execution, GrantRequest, Trigger, Verdict};
+use switchbox_plugin_runtime::{Description, Execution, GrantRequest, Limits, Trigger, Verdict};
 
 /// A plugin's counters, since the host started. `Totals` explains each.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    executions: AtomicU64,
     done: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
@@ -31,6 +32,7 @@ pub(super) struct Counters {
 /// Executions that are counted together, as the counters are shared by all workers.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    executions: u64,
     done: u64,
     effects: u64,
     guest: Duration,
@@ -43,18 +45,18 @@ impl Tally {
     pub(super) fn add(&mut self, execution: &Execution, worker_time: Duration) -> bool {
         let is_plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
         if is_plain {
-            self.done += 1;
-            self.effects += effects_of(execution);
+            self.executions += 1;
             self.guest += execution.guest_time;
             self.handling += worker_time;
         }
         is_plain
     }
-}
 
-/// Effects that count when the execution succeeds.
-fn effects_of(execution: &Execution) -> u64 {
-    u64::try_from(execution.effects.len()).unwrap_or(u64::MAX)
+    /// Counts an event whose outcome is submitted to the journal: it was done with so many effects.
+    pub(super) fn add_done(&mut self, effects: usize) {
+        self.done += 1;
+        self.effects += u64::try_from(effects).unwrap_or(u64::MAX);
+    }
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -65,16 +67,13 @@ impl Counters {
     /// Counts one execution. `worker_time`: what its worker took for it, guest time included.
     pub(super) fn record(&self, execution: &Execution, worker_time: Duration) {
         let counter = match execution.verdict {
-            Verdict::Done => Some(&self.done),
             Verdict::Reject(_) => Some(&self.rejected),
             Verdict::GuestFailed(_) | Verdict::HostPanicked(_) => Some(&self.failed),
-            Verdict::Retry(_) => None,
+            Verdict::Done | Verdict::Retry(_) => None,
         };
+        self.executions.fetch_add(1, Ordering::Relaxed);
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
-        }
-        if execution.verdict == Verdict::Done {
-            self.effects.fetch_add(effects_of(execution), Ordering::Relaxed);
         }
         self.guest_ns.fetch_add(nanos(execution.guest_time), Ordering::Relaxed);
         self.handling_ns.fetch_add(nanos(worker_time), Ordering::Relaxed);
@@ -86,11 +85,14 @@ impl Counters {
         }
     }
 
-    /// Adds executions that were done and hit no limit.
+    /// Adds executions that were done and hit no limit, and events that were done.
     pub(super) fn add(&self, tally: &Tally) {
         if tally.done > 0 {
             self.done.fetch_add(tally.done, Ordering::Relaxed);
             self.effects.fetch_add(tally.effects, Ordering::Relaxed);
+        }
+        if tally.executions > 0 {
+            self.executions.fetch_add(tally.executions, Ordering::Relaxed);
             self.guest_ns.fetch_add(nanos(tally.guest), Ordering::Relaxed);
             self.handling_ns.fetch_add(nanos(tally.handling), Ordering::Relaxed);
         }
@@ -120,6 +122,7 @@ impl Counters {
     pub(super) fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Totals {
+            executions: read(&self.executions),
             done: read(&self.done),
             rejected: read(&self.rejected),
             failed: read(&self.failed),
@@ -137,14 +140,19 @@ impl Counters {
 /// A plugin's counters, since the host started.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
+    /// All executions; an event that is tried again has several.
+    pub executions: u64,
+    /// Events whose effects are committed.
     pub done: u64,
+    /// Executions that the guest ended with an error which is not tried again.
     pub rejected: u64,
-    /// Traps, time-outs and other limits.
+    /// Executions with traps, time-outs and other limits.
     pub failed: u64,
+    /// Executions after which the event was tried again.
     pub retried: u64,
     /// Events that became dead letters.
     pub dead: u64,
-    /// Of the executions that were done.
+    /// Of the events that were done.
     pub effects: u64,
     /// Times that the plugin fell so far behind that it had to read from the journal.
     pub lagged: u64,
@@ -154,6 +162,14 @@ pub struct Totals {
     pub handling_time: Duration,
     /// By the limit's name.
     pub limits_hit: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    /// Events that were handled: those that were done, and those that became dead letters.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.done + self.dead
+    }
 }
 
 /// The state of a plugin.
@@ -193,6 +209,8 @@ pub struct PluginStatus {
     pub version_id: Option<String>,
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
+    /// When the version of its files came into force, milliseconds since the Unix epoch. Is `None` if that does not run.
+    pub in_force_ms: Option<u64>,
     pub description: Option<Description>,
     /// The triggers in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
@@ -204,6 +222,8 @@ pub struct PluginStatus {
     pub imports: Vec<String>,
     /// JSON, as given to the component.
     pub settings: String,
+    /// Is `None` if no version runs.
+    pub limits: Option<Limits>,
     /// Why the newest files do not run, or the last error of an execution.
     pub last_error: Option<String>,
     /// Events that wait in memory.
@@ -222,4 +242,39 @@ pub struct PluginStatus {
     /// The version in the plugin's files, if it failed and the version before it runs.
     pub rolled_back: Option<RolledBack>,
     pub totals: Totals,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution(verdict: Verdict) -> Execution {
+        Execution {
+            verdict,
+            effects: Vec::new(),
+            kv: Vec::new(),
+            calls: Vec::new(),
+            logs: Vec::new(),
+            guest_time: Duration::ZERO,
+            awaited: Duration::ZERO,
+            limits_hit: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn events_are_counted_by_their_outcome_and_executions_apart() {
+        let (counters, mut tally) = (Counters::default(), Tally::default());
+        // One event traps at each of its five attempts.
+        (0..5).for_each(|_| counters.record(&execution(Verdict::GuestFailed("trap".into())), Duration::ZERO));
+        (0..4).for_each(|_| counters.count_retry());
+        counters.count_dead_letter();
+        // Three executions are done; the effects of one are refused.
+        (0..3).for_each(|_| assert!(tally.add(&execution(Verdict::Done), Duration::ZERO)));
+        counters.count_dead_letter();
+        (0..2).for_each(|_| tally.add_done(3));
+        counters.add(&tally);
+        let totals = counters.totals();
+        assert_eq!((totals.events(), totals.done, totals.dead), (4, 2, 2));
+        assert_eq!((totals.executions, totals.failed, totals.retried, totals.effects), (8, 5, 4, 6));
+    }
 }

@@ -18,7 +18,8 @@ use super::{
     version_guard,
 };
 use switchbox_plugin_runtime::{
-    Component, Description, GrantPatterns, GrantRequest, PluginSettings, Setup, Trigger, Triggers, guard::GuardSettings,
+    Component, Description, GrantPatterns, GrantRequest, PluginSettings, Setup, Trigger, Triggers,
+    guard::GuardSettings, taken_away,
 };
 use switchbox_support::clock;
 
@@ -96,6 +97,11 @@ impl Versions {
         self.versions.read().current.clone()
     }
 
+    /// The version that comes back if the current one violates its guard. Returns `None` if the current one is not under guard.
+    pub(super) fn previous(&self) -> Option<Arc<Version>> {
+        self.versions.read().previous.clone()
+    }
+
     /// The current version is the same as long as this number is.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
@@ -166,7 +172,8 @@ impl Versions {
     }
 
     /// Adds executions to a version's statistics. If it is the current version, is under guard and violates its guard, returns the
-    /// previous version and the reason. The previous version is current then, unless it keeps the state in another schema.
+    /// previous version and the reason. The previous version is current then, unless it keeps the state in another schema. Returns the version
+    /// itself if it stays in force.
     pub(super) fn observe(
         &self,
         version: &Arc<Version>,
@@ -203,6 +210,15 @@ impl Versions {
         versions.previous = None;
         self.under_guard.store(false, Ordering::Release);
         let why = why?;
+        // Only an operator gives back what an operator has taken away.
+        if let Some(what) = taken_away(&previous.files, &version.files) {
+            return Some((
+                version.clone(),
+                format!(
+                    "{why}; it stays in force, because the version before has {what}, which its settings take away"
+                ),
+            ));
+        }
         if previous.schema() == version.schema() {
             versions.current = previous.clone();
             self.epoch.fetch_add(1, Ordering::Release);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{names, payload::Payload};
 use switchbox_model::{DeviceName, DeviceNum, Effect, QoS, timer::Schedule};
 use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
+use switchbox_support::clock;
 
 /// One effect, or one write of the plugin's own state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +223,34 @@ impl EffectLine {
         value
     }
 
+    /// What the title does not say, without the payload; a field with its default value is left out.
+    fn details(&self) -> Vec<String> {
+        let expects = |version: &Option<u64>| version.map(|version| format!("expects version {version}"));
+        match self {
+            Self::Config { expected, .. } | Self::PatchDesired { expected, .. } => {
+                expects(expected).into_iter().collect()
+            }
+            Self::State { expected, .. } => {
+                expected.map(|revision| format!("expects revision {revision}")).into_iter().collect()
+            }
+            Self::Command { subfolder, properties, ttl_ms, .. } => {
+                let subfolder = (!subfolder.is_empty()).then(|| format!("sub-folder {subfolder}"));
+                let properties = properties.iter().map(|(key, value)| format!("property {key}={value}"));
+                let ttl = (*ttl_ms > 0).then(|| format!("time-to-live {ttl_ms} ms"));
+                subfolder.into_iter().chain(properties).chain(ttl).collect()
+            }
+            Self::Publish { qos, retain, .. } => {
+                let qos = (*qos > 0).then(|| format!("QoS {qos}"));
+                qos.into_iter().chain(retain.then(|| "retained".to_owned())).collect()
+            }
+            Self::TimerSet { schedule, due_ms, .. } => {
+                let due = format!("due {}", clock::rfc3339(*due_ms));
+                schedule_text(schedule).into_iter().chain([due]).collect()
+            }
+            Self::TimerCancel { .. } => Vec::new(),
+        }
+    }
+
     /// A text for users, with the payload.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -229,6 +258,55 @@ impl EffectLine {
             Ok(text) => format!(" {text}"),
             Err(_) => format!(" ({} bytes)", payload.0.len()),
         });
-        format!("{}{}", self.title(), payload.unwrap_or_default())
+        let details = self.details();
+        let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+        format!("{}{details}{}", self.title(), payload.unwrap_or_default())
+    }
+}
+
+/// Returns `None` for a timer that fires once at a given time.
+fn schedule_text(schedule: &Schedule) -> Option<String> {
+    match schedule {
+        Schedule::Once | Schedule::Start => None,
+        Schedule::After { delay_ms } => Some(format!("after {delay_ms} ms")),
+        Schedule::Every { period_ms } => Some(format!("every {period_ms} ms")),
+        Schedule::Cron { expression, time_zone } => Some(format!("cron {expression} in {time_zone}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_every_field_that_is_not_the_default() {
+        let text = |text: &str| serde_json::from_str::<EffectLine>(text).unwrap().to_text();
+        for (line, expected) in [
+            (r#"{"publish":{"topic":"out/a","payload":"1","qos":0,"retain":false}}"#, "publish out/a 1"),
+            (
+                r#"{"publish":{"topic":"out/a","payload":"1","qos":1,"retain":true}}"#,
+                "publish out/a (QoS 1, retained) 1",
+            ),
+            (r#"{"command":{"device":"lamp-1","id":"c","payload":"1","ttlMs":0}}"#, "command lamp-1 1"),
+            (
+                r#"{"command":{"device":"lamp-1","id":"c","subfolder":"s","payload":"1","properties":[["a","b"]],"ttlMs":5000}}"#,
+                "command lamp-1 (sub-folder s, property a=b, time-to-live 5000 ms) 1",
+            ),
+            (r#"{"config":{"device":"lamp-1","payload":"1"}}"#, "config lamp-1 1"),
+            (r#"{"config":{"device":"lamp-1","payload":"1","expected":3}}"#, "config lamp-1 (expects version 3) 1"),
+            (r#"{"state":{"key":"k","expected":2}}"#, "state k deleted (expects revision 2)"),
+        ] {
+            assert_eq!(text(line), expected);
+        }
+        let timer = |schedule| {
+            let (name, payload, due_ms) = ("off".into(), Payload::default(), 5_000);
+            EffectLine::TimerSet { name, schedule, payload, due_ms }.to_text()
+        };
+        let due = "due 1970-01-01T00:00:05.000Z";
+        let cron = Schedule::Cron { expression: "0 7 * * *".into(), time_zone: "UTC".into() };
+        assert!(timer(Schedule::Once).starts_with(&format!("timer-set off ({due})")));
+        assert!(timer(Schedule::Every { period_ms: 60_000 }).contains(&format!("(every 60000 ms, {due})")));
+        assert!(timer(Schedule::After { delay_ms: 5_000 }).contains(&format!("(after 5000 ms, {due})")));
+        assert!(timer(cron).contains(&format!("(cron 0 7 * * * in UTC, {due})")));
     }
 }

@@ -7,18 +7,21 @@ use serde::{Deserialize, Serialize};
 use crate::{names, payload::Payload};
 use switchbox_model::{self as model, CommandStatus, DeviceName, InvalidName, PluginName, RegistryName, Seq};
 
-/// One event. Omitted fields have the defaults of [`EventLine::default`].
+/// One event. Only `data` has no default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EventLine {
     /// Its number in the journal; 0 if not given.
+    #[serde(default)]
     pub number: u64,
     /// When the host received it, milliseconds since the Unix epoch: the plugin's clock. 0 if not given.
+    #[serde(default)]
     pub time_ms: u64,
     /// The device that it came from; empty for a timer and for a message on an ordinary topic.
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub device: Arc<str>,
     /// Starts at 1.
+    #[serde(default = "first_attempt")]
     pub attempt: u32,
     pub data: Data,
 }
@@ -27,10 +30,8 @@ fn is_empty(text: &Arc<str>) -> bool {
     text.is_empty()
 }
 
-impl Default for EventLine {
-    fn default() -> Self {
-        Self { number: 0, time_ms: 0, device: Arc::default(), attempt: 1, data: Data::Connected }
-    }
+fn first_attempt() -> u32 {
+    1
 }
 
 /// 2026-01-01T12:00:00Z: the time of the first event of a case, if it gives none.

@@ -20,8 +20,8 @@ use switchbox_support::clock;
 pub struct RanVersion {
     /// `sha256:…` of the component.
     pub digest: String,
-    /// When it came into force last, milliseconds since the Unix epoch.
-    pub time_ms: u64,
+    /// When it came into force, each time, milliseconds since the Unix epoch.
+    pub times_ms: Vec<u64>,
     pub settings: PluginSettings,
 }
 
@@ -123,13 +123,17 @@ impl JournalLines {
         std::mem::take(&mut self.text)
     }
 
-    /// The version that had handled an event at this time. A history knows when a version came into force last, and not when before; so
-    /// of several versions with this component it may be none.
+    /// The version that had handled an event at this time: of those with this component, the one that came into force last before. A history
+    /// has the newest times that a version came into force, and not all; so of several versions with this component it may be none.
     fn version_of(&self, digest: &str, time_ms: u64) -> Option<usize> {
         let of: Vec<_> = self.versions.iter().enumerate().filter(|(_, version)| version.digest == digest).collect();
-        let in_force = of.iter().rev().find(|(_, version)| version.time_ms <= time_ms);
+        let since = |(at, version): &(usize, &RanVersion)| {
+            let last = version.times_ms.iter().filter(|since_ms| **since_ms <= time_ms).max();
+            last.map(|since_ms| (*since_ms, *at))
+        };
+        let in_force = of.iter().filter_map(since).max();
         let only = of.first().filter(|_| of.len() == 1 && self.versions.len() < limits::PLUGIN_VERSIONS);
-        in_force.or(only).map(|(at, _)| *at)
+        in_force.map(|(_, at)| at).or(only.map(|(at, _)| *at))
     }
 
     /// The number of the version's instance. Writes the lines of both where they are new. Returns `None` if there are too many secrets.

@@ -149,7 +149,9 @@ pub enum ReadError {
     Io { line: u64, source: std::io::Error },
     #[error("line {line} is not a line of a recording: {text}")]
     Line { line: u64, text: String },
-    #[error("the file is not a recording: its first line must contain {{\"kind\":\"recording\"}}")]
+    #[error(
+        "the file is not a recording: its first line must be like {{\"kind\":\"recording\",\"format\":1,\"plugin\":\"NAME\"}}, with a line end"
+    )]
     NoRecording,
     #[error(
         "the recording has format {0}, and this version of switchbox reads formats up to {FORMAT}; use a newer one"
@@ -186,6 +188,8 @@ impl<R: BufRead> Reader<R> {
             }
             Ok(Some(Line::Recording { format, .. })) => Err(ReadError::Newer(format)),
             Err(error @ ReadError::Io { .. }) => Err(error),
+            // It says what the line lacks.
+            Err(error) if reader.is_of_kind("recording") => Err(error),
             _ => Err(ReadError::NoRecording),
         }
     }
@@ -216,6 +220,12 @@ impl<R: BufRead> Reader<R> {
             let parsed = serde_json::from_str(&self.text);
             return parsed.map(Some).map_err(|error| ReadError::Line { line, text: error.to_string() });
         }
+    }
+
+    /// Whether the line that was read last is an object of this kind, whatever else it has.
+    fn is_of_kind(&self, kind: &str) -> bool {
+        let line = serde_json::from_str::<serde_json::Value>(&self.text);
+        line.is_ok_and(|line| line.get("kind").is_some_and(|of| of == kind))
     }
 
     /// The number of the line that was read last, starting at 1.

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -25,6 +25,9 @@ use crate::{
 };
 use switchbox_model::{PluginName, limits::names};
 use switchbox_support::{clock, metrics::Metrics, tasks::Tasks};
+
+/// The beginning of an execution's line.
+const EXECUTION: &[u8] = br#"{"kind":"execution""#;
 
 /// Bytes that are read at once to find the last line of a file.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -61,6 +64,7 @@ pub enum BeginError {
 pub struct Status {
     pub began_ms: u64,
     pub until_ms: Option<u64>,
+    /// Those in its file; also those before a restart of the host, if it continued.
     pub executions: u64,
     pub skipped: u64,
     pub bytes: u64,
@@ -104,6 +108,14 @@ impl Recording {
         first.append_to(&mut text);
         file.write_all(&text).map_err(failed)?;
         let shared = Arc::new(Shared::new(masks, before + text.len() as u64));
+        if before > 0 {
+            // In a thread of its own: the file may be large, and the writer must not be late.
+            let (path, shared) = (options.file.clone(), Arc::clone(&shared));
+            let count = move || {
+                shared.executions.fetch_add(executions_in(&path, before), Ordering::Relaxed);
+            };
+            tasks.spawn_thread("recording count", count).map_err(failed)?;
+        }
         let writer = Writer {
             file: buffered(file),
             shared: Arc::clone(&shared),
@@ -259,6 +271,17 @@ fn reopen(path: &Path) -> io::Result<(File, u64)> {
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     Ok((file, end))
+}
+
+/// The executions in the first `bytes` of a recording that this host has written. A file that cannot be read has none.
+fn executions_in(path: &Path, bytes: u64) -> u64 {
+    let Ok(file) = File::open(path) else { return 0 };
+    let (mut lines, mut line, mut count) = (BufReader::with_capacity(PIECE_BYTES, file.take(bytes)), Vec::new(), 0);
+    while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        count += u64::from(line.starts_with(EXECUTION));
+        line.clear();
+    }
+    count
 }
 
 #[cfg(test)]

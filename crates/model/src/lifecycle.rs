@@ -64,7 +64,7 @@ pub struct RolledBack {
     /// Identifies the component and all of its settings.
     pub version: String,
     /// Identifies the component and the settings that are in force instead. The same as `version`: it stays in force, because its
-    /// migration of the state cannot be undone.
+    /// migration of the state cannot be undone, or because its settings take a grant or a limit away from the version before.
     pub instead: String,
     pub error: String,
     pub time_ms: u64,

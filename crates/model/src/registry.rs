@@ -25,6 +25,19 @@ pub struct DeviceSpec {
 /// The field of a device's metadata that says that the device enrolled by itself.
 pub const ENROLLED: &str = "switchbox-enrolled";
 
+/// A key of metadata that an update mask cannot name: masks are separated by commas, and each of their paths is trimmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the metadata key {0:?} is empty, has a comma, or begins or ends with a space")]
+pub struct InvalidMetadataKey(String);
+
+/// # Errors
+///
+/// An update mask could not name the key.
+pub fn check_metadata_key(key: &str) -> Result<(), InvalidMetadataKey> {
+    let is_valid = !key.is_empty() && !key.contains(',') && key.trim() == key;
+    is_valid.then_some(()).ok_or_else(|| InvalidMetadataKey(key.chars().take(80).collect()))
+}
+
 impl DeviceSpec {
     /// Of a device that enrols by itself.
     #[must_use]

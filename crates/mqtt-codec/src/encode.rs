@@ -284,6 +284,11 @@ fn put_properties(message: &Message, ids: &[u32], now: Instant, to: &mut BytesMu
     if let Some(properties) = &message.properties {
         put_message_properties(properties, to);
     }
+    put_subscription_ids(ids, to);
+}
+
+/// The identifiers of the subscriptions that a message matched.
+pub fn put_subscription_ids(ids: &[u32], to: &mut BytesMut) {
     for id in ids {
         to.put_u8(0x0b);
         put_variable_length(*id as usize, to);

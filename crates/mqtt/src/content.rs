@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::will::properties;
-use crate::dialect::{self, TopicRefusal, iot_core};
+use crate::dialect::{self, TopicRefusal};
 use switchbox_core::ingest::NewEvent;
 use switchbox_model::{EventData, PayloadLimit, PayloadLimits, QoS};
 use switchbox_mqtt_codec::{fault::reason, packet::Publish};
@@ -15,7 +15,7 @@ pub(super) enum Content {
     /// An answer to the method call with this request id.
     Answer {
         rid: u64,
-        status: u16,
+        status: i64,
         payload: bytes::Bytes,
     },
 }
@@ -106,13 +106,11 @@ pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) ->
 
 /// Reads an answer to a method call. If the topic has no request id or status, they are read from the correlation data and the user
 /// property `status`; the default status is 200.
-fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, PublishRefusal> {
+fn answer(publish: Publish, rid: Option<u64>, status: Option<i64>) -> Result<Content, PublishRefusal> {
     let properties = publish.properties.unwrap_or_default();
     let rid_of_correlation = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
     let status_property = properties.user.iter().find(|(name, _)| name == "status");
-    let status_of_property = || {
-        status_property.map_or(Some(200), |(_, status)| status.parse().ok().filter(|code| iot_core::is_status(*code)))
-    };
+    let status_of_property = || status_property.map_or(Some(200), |(_, status)| status.parse().ok());
     match (rid.or_else(rid_of_correlation), status.or_else(status_of_property)) {
         (Some(rid), Some(status)) => Ok(Content::Answer { rid, status, payload: publish.payload }),
         _ => Err(TopicRefusal::Answer.into()),

@@ -100,7 +100,9 @@ impl DeliveryReports {
                 }
             }
             Outbound::Config(config) => DeliveryReport::ConfigRefused { version: config.version },
-            Outbound::Method(_) => return,
+            // The answer of an accepted call comes as a message of its own.
+            Outbound::Method(_) if is_accepted => return,
+            Outbound::Method(call) => DeliveryReport::MethodRefused { rid: call.rid },
         };
         self.push(device, report);
     }

@@ -2,28 +2,26 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
+use bytes::BytesMut;
 use switchbox_azure::twin;
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Outbound, OutboundCall, traceparent};
 use switchbox_model::QoS;
 use switchbox_mqtt_codec::{
-    encode::{Peer, PublishHead, put_command_properties, put_request, put_user_property},
+    encode::{Peer, PublishHead, put_command_properties, put_request, put_subscription_ids, put_user_property},
     packet::Version,
 };
 use switchbox_mqtt_session::session::{Body, Item};
 use switchbox_telemetry::{PROPERTY, Tracer};
 
 use super::device_delivery::DeviceDelivery;
-use crate::dialect::Dialect;
+use crate::{dialect::Dialect, mailbox::Mailbox};
 
 /// The receiving client, as far as the encoding depends on it.
 pub(super) struct Receiver<'a> {
     pub(super) device: Option<&'a Arc<Device>>,
     pub(super) dialect: Dialect,
-    /// The config that the client has, if it is sent only changes.
-    pub(super) known_config: &'a Mutex<Bytes>,
+    pub(super) mailbox: &'a Mailbox,
     /// A buffer for the text of a change of the config.
     pub(super) change: &'a mut String,
     pub(super) traces: &'a Tracer,
@@ -44,18 +42,26 @@ pub(super) fn publish(
             let ids = matched.as_ref().map_or(&[][..], |matched| &matched.ids);
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, out)
         }
-        Body::Device(DeviceDelivery { device, outbound }) => {
-            let Receiver { device: own_device, dialect, known_config, change, traces } = receiver;
-            if let Some(device) = device {
-                return delivery(peer, head, Dialect::IotCore, (device, outbound), outbound.payload(), traces, out);
+        Body::Device(device_delivery) => {
+            let Receiver { device: own_device, dialect, mailbox, change, traces } = receiver;
+            let DeviceDelivery { device: attached, outbound } = device_delivery;
+            let ids = if peer.version == Version::V5 {
+                let attached = attached.as_ref().map(|device| &device.name.id);
+                mailbox.lock().downlink_ids(attached, device_delivery.downlink_kind())
+            } else {
+                Vec::new()
+            };
+            if let Some(device) = attached {
+                let outgoing = (device, outbound, &*ids);
+                return delivery(peer, head, Dialect::IotCore, outgoing, outbound.payload(), traces, out);
             }
             let Some(device) = own_device else { return false };
-            let outgoing = (device, outbound);
+            let outgoing = (device, outbound, &*ids);
             match outbound {
                 Outbound::Config(config) if !dialect.rules().sends_config => {
-                    let mut known_config = known_config.lock();
-                    let is_sent = twin::config_change(&known_config, &config.payload, config.version, change).is_some()
-                        && delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, out);
+                    let mut known_config = mailbox.known_config.lock();
+                    twin::config_change(&known_config, &config.payload, config.version, change);
+                    let is_sent = delivery(peer, head, dialect, outgoing, change.as_bytes(), traces, out);
                     if is_sent {
                         // A change that is too large for the client does not reach it, and leaves the known config as it was.
                         known_config.clone_from(&config.payload);
@@ -68,13 +74,14 @@ pub(super) fn publish(
     }
 }
 
-/// Encodes a delivery to a device. `payload` is that of `outbound`, or the change for a client that is sent only changes of its config.
+/// Encodes a delivery to a device, with the Subscription Identifiers of the client's subscriptions to it. `payload` is that of `outbound`, or
+/// the change for a client that is sent only changes of its config.
 /// Returns false, and writes nothing, if the packet is larger than the client accepts.
 fn delivery(
     peer: &Peer,
     head: PublishHead,
     dialect: Dialect,
-    (device, outbound): (&Arc<Device>, &Outbound),
+    (device, outbound, ids): (&Arc<Device>, &Outbound, &[u32]),
     payload: &[u8],
     traces: &Tracer,
     out: &mut BytesMut,
@@ -100,6 +107,7 @@ fn delivery(
             if payload.is_empty() { dialect.rules().no_arguments } else { payload }
         }
     };
+    put_subscription_ids(ids, &mut properties);
     let head = PublishHead { dup: head.dup || is_retransmission, ..head };
     let topic = dialect.topic(&device.name.id, outbound);
     if peer.version == Version::V5

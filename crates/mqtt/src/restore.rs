@@ -162,12 +162,14 @@ fn subscriptions(
     for (filter, subscription) in stored {
         let target = subscription_target(subscription);
         match (target, iot_core::addressee(filter)) {
-            (SubscriptionTarget::Downlink(kind, qos), Some(Ok(id))) if own_id.is_some_and(|own_id| *own_id != id) => {
-                let of_device: &mut Vec<_> = attached.entry(id).or_default();
-                of_device.push(AttachedSubscription { filter: (**filter).into(), kind, qos });
+            (SubscriptionTarget::Downlink(kind, qos), Some(Ok(device)))
+                if own_id.is_some_and(|own_id| *own_id != device) =>
+            {
+                let of_device: &mut Vec<_> = attached.entry(device).or_default();
+                of_device.push(AttachedSubscription { filter: (**filter).into(), kind, qos, id: subscription.id });
             }
             _ => {
-                subscriptions.insert((**filter).into(), target);
+                subscriptions.insert((**filter).into(), target, subscription.id);
             }
         }
     }

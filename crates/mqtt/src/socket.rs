@@ -90,6 +90,20 @@ impl Socket {
         self.tcp().peer_addr().ok().map(|addr| addr.ip())
     }
 
+    /// The host's name as the client called it (SNI). `None` without TLS, or if it called an address.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.server_name(),
+            Self::Web(web) => web.stream.server_name(),
+        }
+    }
+
+    /// The host's address at which the client has reached it.
+    pub(super) fn local_ip(&self) -> Option<IpAddr> {
+        self.tcp().local_addr().ok().map(|address| address.ip().to_canonical())
+    }
+
     /// The client's certificate, and its intermediate certificates.
     pub(super) fn peer_certificates(&self) -> &[rustls::pki_types::CertificateDer<'static>] {
         match self {

@@ -26,11 +26,14 @@ pub(super) struct AttachedSubscription {
     pub(super) filter: Box<str>,
     pub(super) kind: DownlinkKind,
     pub(super) qos: QoS,
+    /// Its Subscription Identifier.
+    pub(super) id: Option<u32>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    filters: HashMap<Box<str>, SubscriptionTarget>,
+    /// With the target and the Subscription Identifier of each.
+    filters: HashMap<Box<str>, (SubscriptionTarget, Option<u32>)>,
     /// Bytes that count towards the client's limit.
     bytes: usize,
     memory_bytes: usize,
@@ -58,16 +61,16 @@ impl Subscriptions {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, filter: Box<str>, target: SubscriptionTarget) {
+    pub(super) fn insert(&mut self, filter: Box<str>, target: SubscriptionTarget, id: Option<u32>) {
         let (bytes, memory_bytes) = (counted(&filter), topics::memory_bytes(&filter));
-        if self.filters.insert(filter, target).is_none() {
+        if self.filters.insert(filter, (target, id)).is_none() {
             self.bytes += bytes;
             self.memory_bytes += memory_bytes;
         }
     }
 
     pub(super) fn remove(&mut self, filter: &str) -> Option<SubscriptionTarget> {
-        let target = self.filters.remove(filter)?;
+        let (target, _) = self.filters.remove(filter)?;
         self.bytes -= counted(filter);
         self.memory_bytes -= topics::memory_bytes(filter);
         Some(target)
@@ -78,7 +81,7 @@ impl Subscriptions {
         let found: Vec<_> = self
             .filters
             .iter()
-            .filter(|(filter, target)| matches(filter, **target))
+            .filter(|(filter, (target, _))| matches(filter, *target))
             .map(|(filter, _)| filter.clone())
             .collect();
         for filter in &found {
@@ -89,26 +92,32 @@ impl Subscriptions {
 
     /// The filters that are neither a downlink nor a reply topic.
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        self.filters.iter().filter(|(_, target)| **target == SubscriptionTarget::Topic).map(|(filter, _)| &**filter)
+        let topics = self.filters.iter().filter(|(_, (target, _))| *target == SubscriptionTarget::Topic);
+        topics.map(|(filter, _)| &**filter)
     }
 
     /// The QoS of the client's subscription to the downlink.
     pub(super) fn downlink_qos(&self, kind: DownlinkKind) -> Option<QoS> {
-        let of = |target: &SubscriptionTarget| match target {
+        let of = |(target, _): &(SubscriptionTarget, _)| match target {
             SubscriptionTarget::Downlink(f, qos) if *f == kind => Some(*qos),
             _ => None,
         };
         self.filters.values().filter_map(of).max()
     }
 
+    /// The Subscription Identifiers of the subscriptions whose target is one of these.
+    pub(super) fn ids(&self, is_meant: impl Fn(SubscriptionTarget) -> bool) -> Vec<u32> {
+        self.filters.values().filter(|(target, _)| is_meant(*target)).filter_map(|(_, id)| *id).collect()
+    }
+
     /// Whether the client is subscribed to answers to its requests.
     pub(super) fn replies(&self) -> bool {
-        self.filters.values().any(|kept| *kept == SubscriptionTarget::Replies)
+        self.filters.values().any(|(target, _)| *target == SubscriptionTarget::Replies)
     }
 
     /// Whether the client, a gateway, is subscribed to errors.
     pub(super) fn errors(&self) -> bool {
-        self.filters.values().any(|target| *target == SubscriptionTarget::Errors)
+        self.filters.values().any(|(target, _)| *target == SubscriptionTarget::Errors)
     }
 
     /// An estimate of the memory that they take in the whole host.
@@ -139,7 +148,7 @@ mod tests {
             let taken = (0..).take_while(|n| {
                 let room = refused(&subscriptions, &filter(*n)).is_none();
                 if room {
-                    subscriptions.insert(filter(*n).into(), SubscriptionTarget::Topic);
+                    subscriptions.insert(filter(*n).into(), SubscriptionTarget::Topic, None);
                 }
                 room
             });
@@ -159,6 +168,7 @@ mod tests {
             subscriptions.insert(
                 filter.into(),
                 if filter == "c" { SubscriptionTarget::Errors } else { SubscriptionTarget::Topic },
+                None,
             );
         }
         assert!(subscriptions.errors() && subscriptions.topics().count() == 3);

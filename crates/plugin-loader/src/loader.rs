@@ -93,18 +93,23 @@ impl Loader {
         let was_rolled_back = |rolled_back: &RolledBack| rolled_back.version == id && !rolled_back.is_still_in_force();
         if let Some(rolled_back) = self.plugins.rolled_back(name).filter(was_rolled_back)
             && settings.enabled
-            && let Some((instead, settings)) = self.stored_version(name, rolled_back.instead.clone()).await
+            && let Some((instead, stored)) = self.stored_version(name, rolled_back.instead.clone()).await
         {
-            let result = self.plugins.upsert(name, instead, settings, None).await;
-            self.plugins.report_rolled_back(name, &rolled_back);
-            return result;
+            if plugin::taken_away(&stored, &settings).is_none() {
+                let result = self.plugins.upsert(name, instead, stored, None).await;
+                self.plugins.report_rolled_back(name, &rolled_back);
+                return result;
+            }
+            // An earlier host went back to a version with more grants or higher limits than the plugin's files have.
+            self.plugins.forget_other_rollback(name, "").await?;
         }
         let new_version = NewVersion {
             id,
             digest: String::new(),
             component: file_name(&component.origin).to_owned(),
             settings: text.clone(),
-            time_ms: clock::now_ms(),
+            // Known when it is in force.
+            time_ms: 0,
             by: (self.author_of)(name, component.bytes.as_ref(), text.as_bytes()),
             about: Summary::default(),
         };
@@ -117,7 +122,9 @@ impl Loader {
         if result.is_ok()
             && let Some(status) = self.plugins.get(name).filter(|status| status.state == PluginState::Running)
         {
-            self.record_version(name, new_version, (bytes, script), &status).await;
+            // Executions are attributed to versions by this time.
+            let time_ms = status.in_force_ms.unwrap_or_else(clock::now_ms);
+            self.record_version(name, NewVersion { time_ms, ..new_version }, (bytes, script), &status).await;
             if let Some(canary) = canary {
                 self.resume_canary(name, canary).await;
             }

@@ -2,7 +2,6 @@
 //! when it is started. A kill loses the counts of a second at most.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -20,17 +19,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Stores the windows that have changed, again and again until the host stops.
 pub async fn run(plugins: Arc<Manager>, history: History, shutdown: CancellationToken) {
-    let mut stored: HashMap<PluginName, String> = HashMap::new();
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(INTERVAL) => false,
             () = shutdown.cancelled() => true,
         };
         for (name, windows) in plugins.all_windows() {
-            let text = text(&windows);
-            if stored.get(&name).map_or("", String::as_str) != text {
+            if !history.keeps_windows(&name, &text(&windows)) {
                 store(&plugins, &history, &name).await;
-                stored.insert(name, text);
             }
         }
         if stopping {
@@ -47,7 +43,11 @@ pub async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName)
 }
 
 fn write(plugins: &Manager, history: &History, name: &PluginName) {
-    let (windows, component) = plugins.windows(name);
+    let (mut windows, component) = plugins.windows(name);
+    if !plugins.is_running(name) {
+        // Its canary ended because it was switched off; its guard continues when it is enabled.
+        windows.guard = stored(history, name).guard;
+    }
     if let Err(error) = history.keep_windows(name, &text(&windows), component.as_deref()) {
         tracing::warn!(plugin = %name, %error, "what a restart of the host needs of the guard and the canary cannot be stored");
     }

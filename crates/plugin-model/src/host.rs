@@ -61,7 +61,7 @@ pub struct MethodCall {
 /// A device's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MethodResponse {
-    /// 100 to 599.
+    /// 0 to 65535: the device's own. That of an endpoint is 100 to 599.
     pub status: u16,
     pub payload: Bytes,
 }

@@ -18,8 +18,14 @@ pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
         EventKind::Topic => {
             hosts_topic(&trigger.device).map(|why| format!("{:?} is never seen: {why}", trigger.device))
         }
-        _ => device_id(&trigger.device).map(|why| format!("{:?} matches no device: {why}", trigger.device)),
+        _ => ids(&trigger.device),
     }
+}
+
+/// Why no device's id matches the pattern.
+#[must_use]
+pub fn ids(pattern: &str) -> Option<String> {
+    device_id(pattern).map(|why| format!("{pattern:?} matches no device: {why}"))
 }
 
 /// Why this grant allows nothing.
@@ -113,7 +119,7 @@ fn common(capability: Capability, requested: &str, given: &str) -> Option<String
 }
 
 /// Whether `wide` matches all that `narrow` matches. For globs it returns false if that cannot be decided easily.
-fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
+pub(super) fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
     let one_level = !narrow.contains(['/', '{', '[', '\\']) && !narrow.contains("**");
     match (capability, wide) {
         (Capability::Publish, _) => topic::covers(wide, narrow),

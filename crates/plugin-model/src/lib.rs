@@ -19,6 +19,7 @@ pub mod schema;
 pub mod settings;
 pub mod subject;
 pub mod surface;
+mod taken_away;
 
 pub use binary::{BinaryError, Kind, MAX_COMPONENT_BYTES, digest, inspect};
 pub use canary::{CanaryEnd, CanaryStatus};
@@ -38,3 +39,4 @@ pub use switchbox_rules::{
     text,
     trigger::{Trigger, Triggers},
 };
+pub use taken_away::taken_away;

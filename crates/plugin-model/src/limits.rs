@@ -1,6 +1,6 @@
 //! The limits of one plugin, with their defaults and text forms (`100ms`, `32MiB`, `10/s`). Only values: other modules enforce them.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +182,21 @@ impl Limits {
         value.map(|value| raised_by(line.key(), value)).unwrap_or_default()
     }
 
+    /// The value of each key under `[limits]` that applies, as text: the defaults, too, and no key that bounds nothing.
+    #[must_use]
+    pub fn in_force(&self) -> BTreeMap<String, String> {
+        let text = |value| match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        // Limits can always be written as a table.
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        let mut values: BTreeMap<_, _> = table.into_iter().map(|(key, value)| (key, text(value))).collect();
+        let rate = || format!("{} for a device, {} for a topic", self.rate_per_device(), self.rate_per_topic());
+        values.entry(Line::RatePerDevice.key().to_owned()).or_insert_with(rate);
+        values
+    }
+
     /// How much it may write for one event.
     #[must_use]
     pub fn output_bounds(&self) -> OutputBounds {
@@ -314,6 +329,18 @@ mod tests {
         assert!(refused.ends_with(&limits.raise(Line::HostCalls)), "{refused}");
         let refused = calls::too_many_effects(limits.effects_per_event).to_string();
         assert!(refused.ends_with(&limits.raise(Line::EffectsPerEvent)), "{refused}");
+    }
+
+    #[test]
+    fn the_limits_in_force_are_those_of_the_file_and_the_defaults() {
+        let limits: Limits = toml::from_str("deadline = \"250ms\"").unwrap();
+        let values = limits.in_force();
+        assert_eq!(values.get("deadline").unwrap(), "250ms");
+        assert_eq!(values.get("memory").unwrap(), "32MiB");
+        assert_eq!(values.get("host-calls").unwrap(), &HOST_CALLS.to_string());
+        assert_eq!(values.get("rate-per-target").unwrap(), "200000/s for a device, 10000/s for a topic");
+        assert!(!values.contains_key("max-targets-per-event"), "{values:?}");
+        assert_eq!(all_set().in_force().get("rate-per-target").unwrap(), "10/m");
     }
 
     #[test]

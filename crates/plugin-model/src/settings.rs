@@ -130,7 +130,9 @@ impl Reader {
         match value {
             Value::Table(table) => Some(table),
             other => {
-                self.problem(key, format!("is a {}, but must be a table: [{key}]", other.type_str()));
+                let kind = other.type_str();
+                let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+                self.problem(key, format!("is {article} {kind}, but must be a table: [{key}]"));
                 None
             }
         }
@@ -181,6 +183,10 @@ impl Reader {
                 self.problem(path, "is not a capability (config, command, method, read, publish)");
                 continue;
             };
+            if let Value::String(pattern) = value {
+                self.problem(path, format!("is a string, but must be a list: [{pattern:?}]"));
+                continue;
+            }
             let Some(patterns) = self.value::<Vec<String>>(&path, value) else { continue };
             granted.insert(capability, patterns);
             if let Some(Err(error)) = granted.get_key_value(&capability).map(|(capability, patterns)| {

@@ -2,7 +2,7 @@
 //! canaries that ended. The file is written after each change, and is durable when the call returns.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,12 +40,14 @@ pub struct History {
     folder: PathBuf,
     /// Locked while a history is changed.
     changing: Arc<Mutex<()>>,
+    /// The text that was last given to [`History::keep_windows`], by plugin.
+    windows: Arc<Mutex<BTreeMap<PluginName, String>>>,
 }
 
 impl History {
     #[must_use]
     pub fn new(data: &Path) -> Self {
-        Self { folder: data.join(FOLDER), changing: Arc::default() }
+        Self { folder: data.join(FOLDER), changing: Arc::default(), windows: Arc::default() }
     }
 
     /// The plugin's versions, oldest first: the last one came into force last.
@@ -182,6 +184,8 @@ impl History {
     /// The folder cannot be written.
     pub fn keep_windows(&self, plugin: &PluginName, text: &str, component: Option<&[u8]>) -> io::Result<()> {
         let _changing = self.changing.lock();
+        // Also if it cannot be written: it is tried again when it changes.
+        self.windows.lock().insert(plugin.clone(), text.to_owned());
         let path = self.folder.join(format!("{plugin}{WINDOWS}"));
         if text.is_empty() {
             return match fs::remove_file(path) {
@@ -193,6 +197,12 @@ impl History {
             components::keep(&self.folder, &digest(bytes), components::COMPONENT, bytes)?;
         }
         components::write_whole(&path, text.as_bytes())
+    }
+
+    /// Whether this text was the last that was given to [`History::keep_windows`], by whatever task.
+    #[must_use]
+    pub fn keeps_windows(&self, plugin: &PluginName, text: &str) -> bool {
+        self.windows.lock().get(plugin).is_some_and(|kept| kept == text)
     }
 
     /// What continues after a restart, as it was stored. Empty if there is nothing.
@@ -213,6 +223,7 @@ impl History {
     /// Deletes the history of a plugin.
     pub fn forget(&self, plugin: &PluginName) {
         let _changing = self.changing.lock();
+        self.windows.lock().remove(plugin);
         migrate::forget(&self.folder, plugin);
         // There may be none; a component that stays is deleted with the next change.
         let _ = fs::remove_file(self.path(plugin));

@@ -180,15 +180,16 @@ pub fn no_property(name: &str) -> String {
     format!("the property {short:?} cannot be sent: its name is empty, or there is a NUL in it")
 }
 
-/// A method's name becomes one level of a topic and part of an HTTP header. The error says the rule.
+/// A method's name becomes one level of a topic and part of an HTTP header. With `*` it is the command of a component of Azure's
+/// plug and play; no pattern is matched against it. The error says the rule.
 pub fn method_name(name: &str) -> Result<(), Refusal> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.~*".contains(c);
     let most = limits::METHOD_NAME_BYTES;
     if !name.is_empty() && name.len() <= most && name.chars().all(valid) {
         return Ok(());
     }
     let short: String = name.chars().take(80).collect();
-    Err(Refusal::invalid(format!("method name {short:?} must be 1 to {most} letters, digits, - _ . or ~")))
+    Err(Refusal::invalid(format!("method name {short:?} must be 1 to {most} letters, digits, - _ . ~ or *")))
 }
 
 /// The timeout of a method call, milliseconds. 0 means the default.
@@ -395,9 +396,15 @@ mod tests {
     #[test]
     fn a_method_name_fits_one_level_of_a_topic() {
         let long = "x".repeat(129);
-        for (name, fits) in
-            [("dim", true), ("a.b-c_d~2", true), ("", false), ("a/b", false), ("a+", false), (&long, false)]
-        {
+        for (name, fits) in [
+            ("dim", true),
+            ("a.b-c_d~2", true),
+            ("thermostat1*getMaxMinReport", true),
+            ("", false),
+            ("a/b", false),
+            ("a+", false),
+            (&long, false),
+        ] {
             assert_eq!(method_name(name).is_ok(), fits, "{name}");
         }
     }

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Enroll, Key, Origin, Problem, TlsFiles,
+    keys::Kind,
     setting::{Setting, Value, not_an_address},
 };
 use switchbox_azure::Hubs;
@@ -18,6 +19,11 @@ use switchbox_rules::{duration, size::Size};
 
 /// There is one of each key.
 pub(super) type Values = BTreeMap<Key, Setting>;
+
+/// The units that a number of bytes may have, for messages.
+fn units(key: Key) -> &'static str {
+    if key.kind() == Kind::Size { ", of bytes or with a unit (KB, KiB, MB, MiB, GB, GiB)" } else { "" }
+}
 
 /// Checks values and gathers what is wrong with them.
 pub(super) struct Check<'a> {
@@ -145,7 +151,7 @@ impl<'a> Check<'a> {
         let found = self.number::<T>(key).filter(|number| *number >= least);
         if found.is_none() {
             let text = self.written(key);
-            self.problem(key, format!("must be a whole number from {least} on, not {text:?}"));
+            self.problem(key, format!("must be a whole number from {least} on{}, not {text:?}", units(key)));
         }
         found
     }
@@ -159,7 +165,7 @@ impl<'a> Check<'a> {
         let found = self.number::<T>(key).filter(|number| (least..=most).contains(number));
         if found.is_none() {
             let text = self.written(key);
-            self.problem(key, format!("must be a whole number from {least} to {most}, not {text:?}"));
+            self.problem(key, format!("must be a whole number from {least} to {most}{}, not {text:?}", units(key)));
         }
         found
     }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -20,7 +21,19 @@ use switchbox_support::clock;
 /// The file with the [`Manifest`], in the backup's folder.
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
-const LEFT_OUT: [&str; 7] = [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER];
+const LEFT_OUT: [&str; 8] =
+    [FOLDER, "lock", "compiled", "recordings", "reserve", "uploads", quarantine::FOLDER, LOST_AND_FOUND];
+/// In the root of a disk of its own: of the file system.
+const LOST_AND_FOUND: &str = "lost+found";
+/// What is restored, in a data folder that cannot be replaced, until it is whole.
+const RESTORING: &str = ".restoring";
+/// The watched folder, in the data folder and in a backup.
+const PLUGINS: &str = "plugins";
+/// Folders that the host keeps in the data folder. No backup is made in them. A file of any name may be in them, as devices upload files.
+const OF_THE_HOST: [&str; 9] =
+    [FOLDER, "audit", "compiled", "components", "files", PLUGINS, "recordings", "uploads", quarantine::FOLDER];
+/// The name of a backup that is being made, or was interrupted, ends in this.
+const PARTIAL: &str = ".partial";
 /// Bytes that are read at once.
 const CHUNK: u64 = 1024 * 1024;
 
@@ -40,14 +53,17 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
 }
 
-/// Copies the data folder, and the folder of plugins where that is elsewhere, to a new folder. Secrets are in it, as in the data
-/// folder: it is its owner's alone.
+/// Copies the data folder to a new folder. `plugins`: the watched folder, if it is not `plugins` in the data folder, which is then left out.
+/// Secrets are in the backup, as in the data folder: it is its owner's alone.
 pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest, Error> {
     let time = clock::rfc3339(clock::now_ms());
-    if to.exists() {
+    let (data, to) = (&resolved(data)?, &resolved(to)?);
+    if fs::symlink_metadata(to).is_ok() {
         return Err(problem(to, &"it is there already; a backup is a new folder"));
     }
-    let partial = with_ending(to, ".partial");
+    let plugins = &plugins.map(existing_folder).transpose()?;
+    refuse_folders_of_the_host(data, plugins.as_deref(), to)?;
+    let partial = with_ending(to, PARTIAL);
     if partial.exists() {
         return Err(problem(&partial, &"a backup that was interrupted, or is being made; delete it first"));
     }
@@ -66,9 +82,12 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
         );
         return Err(Error::Damaged(format!("{}: {text}", folder.display())));
     }
-    copy_rest(data, &partial, to)?;
-    if let Some(plugins) = plugins.filter(|plugins| !plugins.starts_with(data) && plugins.is_dir()) {
-        copy_folder(plugins, &partial.join("plugins"), &|_| true)?;
+    let watched = resolved(&data.join(PLUGINS))?;
+    let other_plugins = plugins.as_ref().filter(|plugins| !plugins.starts_with(&watched));
+    copy_rest(data, &partial, other_plugins.is_some())?;
+    // One in the data folder was copied with the rest.
+    if let Some(plugins) = other_plugins.filter(|plugins| !plugins.starts_with(data)) {
+        copy_folder(plugins, &partial.join(PLUGINS), &|_| true)?;
     }
     let files = digests(&partial)?;
     let (last_row, last_event) = (end.row, end.last_seq.0);
@@ -95,19 +114,54 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
         }
     }
     decide::decide(from)?;
-    if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(problem(data, &"it is not empty; move it away first, or name another with --data"));
+    let data = &resolved(data)?;
+    if fs::symlink_metadata(data).is_ok() && !data.is_dir() {
+        return Err(problem(data, &"it is no folder, or a link to one that is missing; name a folder with --data"));
     }
-    let partial = with_ending(data, ".restoring");
-    if partial.exists() {
-        return Err(problem(&partial, &"a restore that was interrupted; delete it first"));
+    let name_of = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name()).unwrap_or_default();
+    if fs::read_dir(data).is_ok_and(|mut entries| entries.any(|entry| name_of(entry) != LOST_AND_FOUND)) {
+        return Err(problem(data, &"it is not empty; move what is in it away first, or name another with --data"));
     }
+    let beside = with_ending(data, ".restoring");
+    if beside.exists() {
+        return Err(problem(&beside, &"a restore that was interrupted; delete it first"));
+    }
+    // Not removed where it has to stay: a mount point, the current folder, or one in a folder of another user.
+    let is_current = env::current_dir().is_ok_and(|current| current == *data);
+    let stays = data.is_dir() && (is_current || fs::remove_dir(data).is_err());
+    let partial = if stays { data.join(RESTORING) } else { beside };
     make_folder(&partial)?;
-    copy_folder(from, &partial, &|name| name != MANIFEST)?;
-    // Where there is one, it is empty.
-    let _ = fs::remove_dir(data);
-    put_in_place(&partial, data)?;
+    copy_folder(from, &partial, &|found| found != path)?;
+    if stays {
+        move_up(&partial, data)?
+    } else {
+        put_in_place(&partial, data)?
+    }
     Ok(manifest)
+}
+
+/// Moves what is in the folder into `data`, which it is in. A host refuses to start on `data` until the folder is removed.
+fn move_up(partial: &Path, data: &Path) -> Result<(), Error> {
+    let put = || {
+        for entry in fs::read_dir(partial)? {
+            let entry = entry?;
+            fs::rename(entry.path(), data.join(entry.file_name()))?;
+        }
+        sync_folder(data)?;
+        fs::remove_dir(partial)?;
+        sync_folder(data)
+    };
+    put().map_err(|e: io::Error| problem(data, &e))
+}
+
+/// Refuses a data folder in which a restore was interrupted, or is under way.
+pub(super) fn refuse_partial(data: &Path) -> Result<(), Error> {
+    let partial = data.join(RESTORING);
+    if partial.exists() {
+        let text = "a restore was interrupted, or is under way; delete what is in the data folder, and restore again";
+        return Err(problem(&partial, &text));
+    }
+    Ok(())
 }
 
 /// Copies `state.db`. Returns the row up to which it has got.
@@ -162,18 +216,38 @@ fn copy_segment(segment: &Segment, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
-/// Copies the other files and folders, except [`LEFT_OUT`] and backups.
-fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
+/// Refuses a backup in a folder whose files the host lists, deletes or copies.
+fn refuse_folders_of_the_host(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<(), Error> {
+    for folder in OF_THE_HOST.iter().map(|name| data.join(name)).chain(plugins.map(Path::to_owned)) {
+        if to.starts_with(resolved(&folder)?) {
+            let text = format!("{} is a folder of the host; name one elsewhere for the backup", folder.display());
+            return Err(problem(to, &text));
+        }
+    }
+    Ok(())
+}
+
+/// The folder, which has to be there.
+fn existing_folder(path: &Path) -> Result<PathBuf, Error> {
+    if path.is_dir() {
+        return resolved(path);
+    }
+    Err(problem(path, &"there is no such folder; name the watched folder with --plugins"))
+}
+
+/// Copies the other files and folders, except [`LEFT_OUT`] and backups. `other_plugins`: [`PLUGINS`] is not in force, and left out.
+fn copy_rest(data: &Path, partial: &Path, other_plugins: bool) -> Result<(), Error> {
     let documents = [data.join("state.db"), data.join("state.db-wal"), data.join("state.db-shm")];
     for entry in fs::read_dir(data).map_err(|e| problem(data, &e))? {
         let path = entry.map_err(|e| problem(data, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_backup = path.join(MANIFEST).exists() || path == partial || path == to;
-        if LEFT_OUT.contains(&name.as_str()) || documents.contains(&path) || is_backup {
+        let is_of_the_host = OF_THE_HOST.contains(&name.as_str());
+        let is_left_out = LEFT_OUT.contains(&name.as_str()) || documents.contains(&path);
+        if is_left_out || (other_plugins && name == PLUGINS) || (!is_of_the_host && is_backup(&path)) {
             continue;
         }
         if path.is_dir() {
-            copy_folder(&path, &partial.join(name), &|_| true)?;
+            copy_folder(&path, &partial.join(name), &|path| is_of_the_host || !is_backup(path))?;
         } else {
             copy_file(&path, &partial.join(name))?;
         }
@@ -181,17 +255,23 @@ fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Links are followed, so that the copy is complete.
-fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+/// Whether the path is the folder of a backup, also of one that is being made or was interrupted.
+fn is_backup(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.join(MANIFEST).exists() || (name.ends_with(PARTIAL) && path.join(FOLDER).is_dir())
+}
+
+/// Copies what `matches`, at every depth. Links are followed, so that the copy is complete.
+fn copy_folder(from: &Path, to: &Path, matches: &dyn Fn(&Path) -> bool) -> Result<(), Error> {
     make_folder(to)?;
     for entry in fs::read_dir(from).map_err(|e| problem(from, &e))? {
         let path = entry.map_err(|e| problem(from, &e))?.path();
         let name = path.file_name().unwrap_or_default();
-        if !name.to_str().is_none_or(matches) {
+        if !matches(&path) {
             continue;
         }
         if path.is_dir() {
-            copy_folder(&path, &to.join(name), &|_| true)?;
+            copy_folder(&path, &to.join(name), matches)?;
         } else {
             copy_file(&path, &to.join(name))?;
         }
@@ -240,6 +320,16 @@ fn digest(path: &Path) -> io::Result<String> {
         }
         sum.update(chunk.get(..read).unwrap_or_default());
     }
+}
+
+/// The absolute path without links, as far as it exists.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    let absolute = std::path::absolute(path).map_err(|e| problem(path, &e))?;
+    let found = absolute.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    let rest = |above: &Path| absolute.strip_prefix(above).map(Path::to_owned).unwrap_or_default();
+    // `join` of an empty path would add a slash at the end.
+    Ok(found
+        .map_or_else(|| absolute.clone(), |(above, real)| real.components().chain(rest(above).components()).collect()))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Error, decide, lock::Lock, schema};
-use switchbox_journal::{inspect, segment::Segment};
+use switchbox_journal::{FOLDER, inspect, segment::Segment};
 
 /// The result of a check.
 #[derive(Debug)]
@@ -14,11 +14,17 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
+/// Whether the folder contains at least a part of a store.
+#[must_use]
+pub fn is_data_folder(path: &Path) -> bool {
+    path.join(FOLDER).is_dir() || schema::path(path).exists()
+}
+
 /// Checks the whole store in the folder, which no host may be using. Changes nothing.
 pub fn check(data: &Path) -> Result<Checked, Error> {
     let _lock = Lock::take(data)?;
     let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
-    let inspection = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
+    let inspection = inspect::inspect(&data.join(FOLDER))?;
     checked.lines.extend(inspection.segments.iter().map(describe));
     if let Some(path) = &inspection.unbegun {
         checked.lines.push(format!("{}: just begun, without a row", path.display()));
@@ -49,6 +55,8 @@ pub fn check(data: &Path) -> Result<Checked, Error> {
             let name = schema::path(data).display().to_string();
             checked.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
         }
+        // It is not damaged: the version that wrote it reads it.
+        Err(error @ Error::OtherVersion { .. }) => return Err(error),
         Err(error) => checked.problems.push(error.to_string()),
     }
     if let Err(error) = decide::decide(data) {

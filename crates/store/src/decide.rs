@@ -95,7 +95,11 @@ pub(super) struct Documents {
 
 /// Reads `state.db`, which no host may be using.
 pub(super) fn read_documents(data: &Path) -> Result<Documents, Error> {
-    let Some(db) = schema::open_unchanged(data)? else { return Ok(Documents::default()) };
+    let with_help = |error| match error {
+        Error::Damaged(text) => Error::Damaged(format!("{text}; {HELP}")),
+        other => other,
+    };
+    let Some(db) = schema::open_unchanged(data).map_err(with_help)? else { return Ok(Documents::default()) };
     let damaged = |error: Error| {
         Error::Damaged(format!(
             "{}: {error}; `switchbox check` looks at all of it, {HELP}",

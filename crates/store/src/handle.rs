@@ -74,8 +74,12 @@ impl Handle {
 
     /// Trims the journal: drops rows that are before `low_water`, are in the documents, and exceed the bytes to keep.
     pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
-        let keep = self.space.retention_bytes(self.keep_bytes);
-        let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
+        let (space, keep_bytes) = (self.space.clone(), self.keep_bytes);
+        let trimmable = move |reader: &Reader| {
+            let keep = space.retention_bytes(keep_bytes, reader.journal_bytes_from(0));
+            Ok(reader.trimmable(low_water, keep, reader.applied()?))
+        };
+        let row = self.read(trimmable).await?;
         let Some(row) = row else { return Ok(()) };
         let retention_state = self.retention_state.clone();
         let change = self.read(move |reader| retention_state.lock().change_before_trim(reader, row, low_water)).await?;

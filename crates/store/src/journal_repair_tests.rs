@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use switchbox_journal::{FOLDER, Files, Journal, record};
 
 use crate::{
+    Error,
     decide::decide,
     journal_damage_tests::{APPLIED, ROWS, TestRecord, bytes, folder},
     repair,
@@ -109,6 +110,18 @@ fn a_journal_whose_end_is_lost_continues_after_the_row_of_the_documents() {
 }
 
 #[test]
+fn a_journal_whose_folder_is_missing_begins_anew_after_the_row_of_the_documents() {
+    let (data, _) = folder();
+    fs::remove_dir_all(data.path().join(FOLDER)).unwrap();
+    let error = decide(data.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("switchbox repair"), "{error}");
+    let done = repair::repair(data.path(), false).unwrap();
+    assert!(done.lines[0].contains(&format!("rows 1 to {APPLIED} are missing")), "{:?}", done.lines);
+    let decided = decide(data.path()).unwrap();
+    assert_eq!((decided.applied, decided.inspection.end().row), (APPLIED, APPLIED));
+}
+
+#[test]
 fn without_its_journal_the_store_continues_with_its_documents() {
     let (data, written) = folder();
     let after = |record: &&TestRecord| record.row > APPLIED + 1;
@@ -134,8 +147,29 @@ fn documents_that_cannot_be_read_are_made_anew_from_a_whole_journal() {
         fs::remove_file(data.path().join(name)).unwrap();
     }
     fs::write(data.path().join("state.db"), [7; 8_192]).unwrap();
+    match decide(data.path()) {
+        Err(Error::Damaged(text)) => assert!(text.contains("state.db") && text.contains("switchbox repair"), "{text}"),
+        decided => panic!("{:?}", decided.map(|_| ())),
+    }
     let done = repair::repair(data.path(), false).unwrap();
     assert!(done.lines[0].contains("makes it anew"), "{:?}", done.lines);
     let decided = decide(data.path()).unwrap();
     assert_eq!((decided.applied, decided.inspection.end().row), (0, ROWS));
+}
+
+#[test]
+fn documents_of_another_version_are_neither_damaged_nor_changed_by_a_repair() {
+    let (data, _) = folder();
+    let state = crate::schema::open_writer(data.path()).unwrap();
+    state.pragma_update(None, "user_version", 2).unwrap();
+    // Closed, it would have no write-ahead log.
+    std::mem::forget(state);
+    let before = bytes(data.path());
+    for without_journal in [false, true] {
+        let error = repair::repair(data.path(), without_journal).unwrap_err();
+        assert!(matches!(error, Error::OtherVersion { found: 2, .. }), "{error}");
+    }
+    let error = crate::check(data.path()).unwrap_err();
+    assert!(matches!(error, Error::OtherVersion { found: 2, .. }), "{error}");
+    assert!(before == bytes(data.path()), "it was changed");
 }

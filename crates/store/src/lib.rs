@@ -6,6 +6,8 @@
 
 mod append_queue;
 mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod broker;
 mod broker_docs;
 mod check;
@@ -56,7 +58,7 @@ use std::path::PathBuf;
 pub use append_queue::AppendQueue;
 pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker_docs::{BrokerDocs, QueuedDoc, SessionDoc};
-pub use check::{Checked, check};
+pub use check::{Checked, check, is_data_folder};
 pub use command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand};
 pub use commit::{CommitCallback, CommitProgress, OnCommit, QueuePosition};
 pub use docs::{

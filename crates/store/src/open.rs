@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::{
     Error, JournalPage, Machine, Options,
     append_queue::AppendQueue,
+    backup,
     commit::QueuePosition,
     decide::{Decided, decide},
     docs::Doc,
@@ -57,6 +58,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
         tracing::warn!(%data, "other users of this machine can read the data folder; `chmod 700` prevents this");
     }
     let mut lock = Lock::take(folder)?;
+    backup::refuse_partial(folder)?;
     let Decided { inspection, applied, loaded } = decide(folder)?;
     // Nothing was changed so far.
     let space = Arc::new(Space::new(folder, options.reserve_bytes, options.warn_free_bytes));

@@ -41,6 +41,8 @@ pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let inspection = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
     let documents = match decide::read_documents(data) {
         Ok(documents) => documents,
+        // It is whole: the version that wrote it reads it.
+        Err(error @ Error::OtherVersion { .. }) => return Err(error),
         Err(error) => return without_documents(data, &inspection, error),
     };
     let applied = documents.applied;
@@ -112,7 +114,6 @@ impl<'a> Repair<'a> {
         for path in inspect::files(&self.inspection.folder)? {
             quarantine::move_into(&self.folder, &path).map_err(&failed)?;
         }
-        fs::create_dir_all(&self.inspection.folder).map_err(&failed)?;
         self.begin(last_seq).map_err(&failed)?;
         let line = format!(
             "the whole journal was moved aside; it begins anew after row {}, the last one that state.db knows",
@@ -228,8 +229,9 @@ impl<'a> Repair<'a> {
         write_new(to, &bytes)
     }
 
-    /// Begins a file after the last row that `state.db` knows.
+    /// Begins a file after the last row that `state.db` knows. The journal's folder may be missing.
     fn begin(&mut self, last_seq: Seq) -> io::Result<()> {
+        fs::create_dir_all(&self.inspection.folder)?;
         let start = JournalPosition { row: self.applied, last_seq, offset: self.end.offset };
         if self.end.row > 0 {
             self.record_gap(self.applied)?;

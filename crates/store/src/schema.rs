@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use super::Error;
 use switchbox_support::threads;
@@ -146,10 +146,18 @@ pub(super) fn open_unchanged(folder: &Path) -> Result<Option<Connection>, Error>
 
 /// [`VERSION`], or 0 for a file that was not made yet.
 fn version(db: &Connection, path: &Path) -> Result<i64, Error> {
-    let problem = |e: rusqlite::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
-    match db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(problem)? {
+    match db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| unreadable(path, &e))? {
         found @ (0 | VERSION) => Ok(found),
         found => Err(Error::OtherVersion { path: path.display().to_string(), found, known: VERSION }),
+    }
+}
+
+/// The first read of the file failed: its bytes are damaged, or it cannot be read at all.
+fn unreadable(path: &Path, error: &rusqlite::Error) -> Error {
+    let path = path.display().to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Damaged(format!("{path}: {error}")),
+        _ => Error::Open { path, problem: error.to_string() },
     }
 }
 
@@ -222,5 +230,7 @@ mod tests {
         std::fs::write(folder.path().join("state.db"), "certainly no database, and longer than a header of one hundred bytes, which is what it takes to be looked at").unwrap();
         let error = open_writer(folder.path()).unwrap_err();
         assert!(error.to_string().contains("state.db"), "{error}");
+        let error = open_unchanged(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)) && error.to_string().contains("state.db"), "{error}");
     }
 }

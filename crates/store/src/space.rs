@@ -54,9 +54,13 @@ impl Space {
         self.missing() > 0
     }
 
-    /// How many bytes of the journal are kept if the settings say `bytes`: fewer while space is low.
-    pub(super) fn retention_bytes(&self, bytes: u64) -> u64 {
-        bytes.saturating_sub(self.missing())
+    /// How many bytes of a journal of `size` bytes are kept if the settings say `bytes`: fewer while space is low. What is missing is taken
+    /// from what the journal has, as the settings may allow more than the disk holds.
+    pub(super) fn retention_bytes(&self, bytes: u64, size: u64) -> u64 {
+        match self.missing() {
+            0 => bytes,
+            missing => bytes.min(size).saturating_sub(missing),
+        }
     }
 
     /// Removes the reserve if fewer bytes than its size are free.
@@ -128,7 +132,21 @@ mod tests {
         full.release_reserve().unwrap();
         full.check().unwrap();
         assert!(!space.reserve().exists());
-        assert!(full.is_low() && full.retention_bytes(1_000) == 0);
-        assert!(!space.is_low() && space.retention_bytes(1_000) == 1_000);
+        assert!(full.is_low() && full.retention_bytes(1_000, 1_000) == 0);
+        assert!(!space.is_low() && space.retention_bytes(1_000, 10) == 1_000);
+    }
+
+    #[test]
+    fn a_journal_on_a_disk_that_is_smaller_than_its_setting_keeps_less_than_it_has() {
+        const GIB: u64 = 1 << 30;
+        let folder = tempfile::tempdir().unwrap();
+        let free = Space::new(folder.path(), 0, 0).free().unwrap();
+        // Other tests change what is free meanwhile.
+        let low = Space::new(folder.path(), 0, free + 50 * GIB);
+        for setting in [1_000 * GIB, u64::MAX] {
+            let kept = low.retention_bytes(setting, 100 * GIB);
+            assert!((40 * GIB..60 * GIB).contains(&kept), "{kept}");
+        }
+        assert_eq!(low.retention_bytes(10 * GIB, 100 * GIB), 0);
     }
 }

@@ -114,7 +114,11 @@ impl WriteBatch {
             // The acknowledged version is too old: it is deleted in the same transaction.
             return false;
         }
-        match waiting.and_then(|versions| versions.iter_mut().find(|config| config.version == version)) {
+        let found = waiting.and_then(|versions| {
+            let at = versions.binary_search_by_key(&version, |config| config.version).ok()?;
+            versions.get_mut(at)
+        });
+        match found {
             Some(config) => {
                 Arc::make_mut(config).acknowledged_ms.get_or_insert(time_ms);
                 false

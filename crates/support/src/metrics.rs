@@ -61,7 +61,7 @@ metrics! {
     COMMANDS_ENDED: "counter", "commands_ended", ["reason"], "Commands that ended, by their final status";
     PROXY_CALLS: "counter", "proxy_calls", ["outcome"], "Method calls over HTTP, by outcome";
     METHOD_LATE_ANSWERS: "counter", "method_late_answers", [], "Answers to method calls that came too late for the caller";
-    PLUGIN_EVENTS: "counter", "plugin_events", ["plugin", "outcome"], "Executions: done, rejected, failed, retried, dead";
+    PLUGIN_EVENTS: "counter", "plugin_events", ["plugin", "outcome"], "Events that were done or became dead letters (done, dead), and executions that were rejected, failed or tried again (rejected, failed, retried)";
     PLUGIN_GUEST_SECONDS: "summary", "plugin_guest_seconds", ["plugin"], "Time that guests computed: sum and count";
     PLUGIN_SECONDS: "histogram", "plugin_seconds", [], "Time that a guest computed for one event";
     PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event until a plugin's worker takes it, in steps of a millisecond";

@@ -58,6 +58,10 @@ fn method_error(error: &CallError) -> MethodError {
         CallError::Offline(_) | CallError::NotSubscribed(_) | CallError::Unreachable(_) => MethodError::Offline(text),
         CallError::TimedOut(..) => MethodError::TimedOut(text),
         CallError::Invalid(_) | CallError::TooMuch(_) => MethodError::Invalid(text),
-        CallError::Busy(..) | CallError::NotAllowed(_) | CallError::Broken(_) => MethodError::Unavailable(text),
+        CallError::Busy(..)
+        | CallError::NotAllowed(_)
+        | CallError::Broken(_)
+        | CallError::Refused(_)
+        | CallError::Status(..) => MethodError::Unavailable(text),
     }
 }

@@ -165,6 +165,7 @@ pub(super) fn not_shadowed(error: &ShadowError) -> DryRunError {
         ShadowError::Invalid(_) => DryRunError::Invalid(text),
         ShadowError::NotRunning(_)
         | ShadowError::AlreadyRunning(_)
+        | ShadowError::HasCanary(_)
         | ShadowError::TooMany
         | ShadowError::NeedsConsent
         | ShadowError::Prepare(_) => DryRunError::Refused(text),

@@ -126,8 +126,8 @@ impl Ending {
         let _ = ready.send(Ok(()));
         tokio::select! {
             name = signals.next() => {
-                tracing::info!(signal = name, "stopping");
                 self.0.stop_requested.cancel();
+                tracing::info!(signal = name, "stopping");
             }
             () = self.0.begun.cancelled() => {}
         }
@@ -144,8 +144,8 @@ impl Ending {
 
 /// Stops the host after the signal thread has panicked, within the same time.
 fn stop_unwatched(stop_requested: &CancellationToken, deadline: Duration) -> ! {
-    tracing::error!("the signal thread panicked; the host stops, start it again");
     stop_requested.cancel();
+    tracing::error!("the signal thread panicked; the host stops, start it again");
     thread::sleep(deadline);
     let line =
         format!("switchbox: did not stop within {} s; the next start takes up what was left", deadline.as_secs());

@@ -37,6 +37,7 @@ pub(super) async fn begin(
 
 /// Returns `None` if this version of the host cannot read the settings.
 fn ran(version: Version) -> Option<RanVersion> {
-    let Version { digest, time_ms, settings, .. } = version;
-    Some(RanVersion { digest, time_ms, settings: PluginSettings::parse(&settings).ok()? })
+    let Version { digest, time_ms, settings, earlier, .. } = version;
+    let times_ms = earlier.into_iter().map(|before| before.time_ms).chain([time_ms]).collect();
+    Some(RanVersion { digest, times_ms, settings: PluginSettings::parse(&settings).ok()? })
 }

@@ -99,7 +99,7 @@ fn per_plugin(text: &mut String, plugins: &[PluginStatus]) {
     head(text, metrics::PLUGIN_GUEST_SECONDS);
     for plugin in plugins {
         let totals = &plugin.totals;
-        let count = totals.done + totals.rejected + totals.failed;
+        let count = totals.executions;
         let seconds = totals.guest_time.as_secs_f64();
         let _ = writeln!(text, "switchbox_plugin_guest_seconds_sum{{plugin=\"{}\"}} {seconds}", plugin.name);
         let _ = writeln!(text, "switchbox_plugin_guest_seconds_count{{plugin=\"{}\"}} {count}", plugin.name);

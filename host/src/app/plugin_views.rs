@@ -272,6 +272,7 @@ fn view(status: PluginStatus) -> Plugin {
         version: described.as_ref().map(|d| d.version.clone()).unwrap_or_default(),
         summary: described.as_ref().map(|d| d.summary.clone()).unwrap_or_default(),
         settings: status.settings,
+        limits: status.limits.map(|limits| limits.in_force()).unwrap_or_default(),
         settings_schema: described.iter().flat_map(|d| &d.schema).map(settings_field).collect(),
         default_settings: described.map(|d| d.default_settings).unwrap_or_default(),
         triggers: status.triggers.iter().map(trigger).collect(),
@@ -282,7 +283,7 @@ fn view(status: PluginStatus) -> Plugin {
         imports: status.imports,
         state_schema: described_schema,
         counters: PluginCounters {
-            events: totals.done + totals.rejected + totals.failed + totals.retried,
+            events: totals.events(),
             done: totals.done,
             retried: totals.retried,
             rejected: totals.rejected,

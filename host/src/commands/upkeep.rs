@@ -21,11 +21,16 @@ struct Data {
 
 impl Data {
     fn folder(&self) -> anyhow::Result<&Path> {
-        if self.data.is_dir() {
-            Ok(&self.data)
-        } else {
-            Err(anyhow!("there is no data folder {}; name it with --data", self.data.display()))
+        let data = self.data.display();
+        if !self.data.is_dir() {
+            return Err(anyhow!("there is no data folder {data}; name it with --data"));
         }
+        if !store::is_data_folder(&self.data) {
+            return Err(anyhow!(
+                "{data} is no data folder, as neither log/ nor state.db is in it; name the data folder with --data"
+            ));
+        }
+        Ok(&self.data)
     }
 }
 
@@ -105,4 +110,33 @@ pub(super) fn restore(options: &Restore) -> anyhow::Result<String> {
         "{data}: as it was at {}, up to event {} (row {} of the journal)",
         found.time, found.last_event, found.last_row
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_data_folder_is_not_checked_repaired_or_backed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = || Data { data: folder.path().to_owned() };
+        let refused = [
+            check(&Check { data: data() }).map(|_| ()),
+            repair(&Repair { data: data(), without_journal: false }).map(|_| ()),
+            backup(&Backup { to: folder.path().join("backup"), data: data(), plugins: None }).map(|_| ()),
+        ];
+        for refused in refused {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("neither log/ nor state.db"), "{error}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it was changed");
+        // One of the two may be lost.
+        for part in ["log", "state.db"] {
+            let parts = tempfile::tempdir().unwrap();
+            fs::create_dir(parts.path().join(part)).unwrap();
+            assert!(Data { data: parts.path().to_owned() }.folder().is_ok(), "{part}");
+        }
+    }
 }

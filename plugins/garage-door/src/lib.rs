@@ -48,7 +48,7 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RawValue>,
     ok: bool,
-    /// The door's own status, 100 to 599.
+    /// The door's own status.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     /// What the door said: its JSON, or its text.

@@ -51,6 +51,13 @@ fn a_device_is_accepted_with_either_of_its_keys_or_a_policy_and_the_log_says_why
             "not made by either of its two keys",
         ),
         (session("lamp-1", "SharedAccessSignature sr=x"), "has no sig"),
+        (
+            Session {
+                user: format!("{HUB}/lamp-1/"),
+                ..session("lamp-1", &sas::sign(&resource, &primary, later, None))
+            },
+            "needs the user name",
+        ),
         (session("bare-1", &sas::sign(&format!("{HUB}/devices/bare-1"), &primary, later, None)), "no symmetric key"),
         (session("lamp-9", &sas::sign(&format!("{HUB}/devices/lamp-9"), &primary, later, None)), "is not registered"),
         (Session { client_id: "lamp-2".into(), ..session("lamp-1", "x") }, "is that of"),

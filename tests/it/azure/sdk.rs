@@ -239,6 +239,10 @@ pub(super) fn everything(hub: &Hub, program: &Program) {
     let called = program.wait_for_line("method", |line| line["name"] == "dim");
     assert_eq!(called["payload"], json!({"to": 5}));
 
+    let body = json!({"method": "dim", "payload": STANDARD.encode("not json")});
+    let refused = admin.post(&Admin::device_path("azure-1", ":invokeMethod"), &body);
+    assert!(refused.status == 400 && refused.body.to_string().contains("must be JSON"), "{refused:?}");
+
     let patch = |patch: Value| drop(admin.patch(&Admin::device_path("azure-1", "/twin"), &patch).ok());
     patch(json!({"colour": "red", "deep": {"a": 1, "b": 2}}));
     program.wait_for_line("desired", |line| {

@@ -141,3 +141,37 @@ fn files_that_were_changed_while_the_host_was_down_are_under_guard() {
     assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
     host.stop();
 }
+
+#[test]
+fn what_an_operator_takes_away_is_not_given_back_by_the_guard() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", format!("[grants]\nconfig = [\"tally-*\"]\n{}", counting("granted", "")));
+    let host = host_folder.start();
+    let admin = host.admin();
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("granted", 1, "a"));
+    let taken_away = "[guard]\nerrors = 1\n[grants]\nconfig = []\n";
+    host_folder.plugin("counter.toml", format!("{taken_away}{}", counting("taken", "")));
+    admin.wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("taken"));
+    // It is denied what it wants to do, which its guard does not allow.
+    pair.source.event("b");
+    let why = "it stays in force, because the version before has the grant config = [\"tally-*\"]";
+    let stays = |plugin: &serde_json::Value| {
+        let rolled_back = &plugin["rolledBack"];
+        rolled_back["stays"] == true && rolled_back["error"].as_str().is_some_and(|error| error.contains(why))
+    };
+    let plugin = admin.wait_plugin("counter", "to fail", stays);
+    assert!(plugin["settings"].to_string().contains("taken") && plugin.get("guard").is_none(), "{plugin}");
+    assert_eq!(plugin["grantsInForce"], json!([]), "{plugin}");
+    host.logged(&["counter", "the guard cannot roll the new version back", why]);
+    let dead_letter = until("the event to be a dead letter", || admin.dead_letters().pop());
+    assert!(dead_letter.to_string().contains("do not grant it"), "{dead_letter}");
+    assert_eq!(pair.tally.seen().messages.iter().filter(|message| message.text().contains("marker")).count(), 1);
+    host.stop();
+    // It stays so over a restart, with the same files.
+    let host = host_folder.start();
+    let plugin = host.admin().wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    assert!(stays(&plugin) && plugin["settings"].to_string().contains("taken"), "{plugin}");
+    host.stop();
+}

@@ -80,6 +80,34 @@ fn state_belongs_to_a_plugin_as_long_as_it_exists() {
     host.stop();
 }
 
+#[test]
+fn events_that_are_tried_again_when_their_plugin_is_disabled_are_dead_letters_and_can_be_handled_later() {
+    let host_folder = HostFolder::new();
+    host_folder.plugin("counter.wasm", counter());
+    host_folder.plugin("counter.toml", counting("", "retry = true"));
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let mut pair = Pair::new(&host, "source-1");
+    // The second waits behind the first, which is tried again.
+    pair.source.event("a");
+    pair.source.event("b");
+    admin
+        .wait_plugin("counter", "to try again", |plugin| plugin["counters"]["retried"].as_u64().is_some_and(|n| n > 0));
+    host_folder.plugin("counter.toml", format!("enabled = false\n{}", counting("", "")));
+    admin.wait_plugin("counter", "to be disabled", |plugin| plugin["state"] == "disabled");
+    let dead_letters = admin.dead_letters();
+    let was_disabled = |letter: &serde_json::Value| letter["error"].to_string().contains("the plugin was disabled");
+    assert!(dead_letters.len() == 2 && dead_letters.iter().all(was_disabled), "{dead_letters:?}");
+    host_folder.plugin("counter.toml", counting("", ""));
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let _ = host.cli(&host_folder, &["dead-letters", "redrive", "--plugin", "counter"]);
+    let last = pair.tally.message_with(r#""text":"b""#).text();
+    assert_eq!(last, expected("", 2, "b"), "each is handled once, in their order");
+    until("the dead letters to go", || admin.dead_letters().is_empty().then_some(()));
+    host.stop();
+}
+
 /// Log lines of one kind are bounded, and the log says how many were left out.
 #[test]
 fn a_plugin_that_rejects_everything_does_not_fill_the_log() {

@@ -76,6 +76,35 @@ fn the_guard_ends_a_canary_and_its_event_goes_to_the_version_in_force() {
 }
 
 #[test]
+fn a_canary_ends_when_its_plugin_is_disabled_and_a_second_one_is_refused() {
+    let host_folder = host_folder();
+    let host = host_folder.start();
+    let admin = host.admin();
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let candidate = |settings: &str| {
+        let body = json!({"settings": settings, "devices": "source-0"});
+        admin.post("/v1/plugins/counter:canary", &body)
+    };
+    let refused = candidate("component = \"other.wasm\"\n");
+    assert!(refused.status == 400 && refused.body.to_string().contains("leave it out"), "{refused:?}");
+    let _ = candidate(&counting("marker = \"new\"")).ok();
+    let again = candidate(&counting("marker = \"newer\""));
+    assert!(again.status == 400 && again.body.to_string().contains("has a canary already"), "{again:?}");
+    let _ = host.cli(&host_folder, &["plugin", "disable", "counter"]);
+    let ended = until("the canary to end", || {
+        // It is not found until its end is written to the plugin's history.
+        admin.get("/v1/plugins/counter/canary").body.get("ended").cloned()
+    });
+    assert_eq!(ended, "the plugin was disabled or removed");
+    let _ = host.cli(&host_folder, &["plugin", "enable", "counter"]);
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let canary = admin.get("/v1/plugins/counter/canary").ok();
+    assert_eq!(canary["ended"], ended, "{canary}");
+    assert_eq!(round_trip(&mut pair(&host, 0), "a"), (String::new(), 1));
+    host.stop();
+}
+
+#[test]
 fn a_canary_goes_on_after_a_kill_with_its_devices_and_its_counts() {
     let host_folder = host_folder();
     host_folder.plugin("counter.toml", counting("marker = \"old\""));

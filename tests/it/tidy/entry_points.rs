@@ -48,6 +48,7 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ("Query::", "crates/azure-service/src/handlers/query.rs", &["hub_query"]),
     ("Bytes::from_request(", "crates/azure-service/src/body.rs", &["hub_api_body", "hub_api_body_time"]),
     ("HeaderMap", "crates/admin/src/gate.rs", &["admin_head_bytes"]),
+    ("HeaderMap", "crates/admin/src/head.rs", &["admin_head_bytes"]),
     ("HeaderMap", "crates/admin/src/handlers/follow.rs", &["admin_head_bytes"]),
     ("HeaderMap", "crates/admin/src/handlers/health.rs", &["admin_head_bytes"]),
     ("HeaderMap", "crates/admin/src/handlers/plugins.rs", &["admin_head_bytes"]),

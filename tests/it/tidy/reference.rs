@@ -54,7 +54,7 @@ Every setting can be in three places; the later counts more:
 `switchbox serve --print-settings` shows what is in force and where each value comes from. All problems are reported at once, each
 with its key. A change counts from the next start of the host. Values in the file have the
 types of TOML: `true`, `5000`, `0.5`, `[\"a.example\", \"b.example\"]`; elsewhere a list is separated by commas, which the file takes as well (`\"a.example,b.example\"`). A number
-of bytes may have a unit, `\"256MiB\"`; a time has one, `\"20s\"`.
+of bytes may have a unit (KB, KiB, MB, MiB, GB or GiB), `\"256MiB\"`; a time has one, `\"20s\"`.
 
 ```toml
 data = \"/var/lib/switchbox\"
@@ -87,7 +87,8 @@ fn metrics_page() -> String {
 For operators. This page is made from the code.
 
 `GET /metrics` on the admin API answers in Prometheus' text format, or in OpenMetrics' for a scraper that accepts it, for a token with the scope `read`. A
-counter's name ends in `_total`. No label names a device or a client. The names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
+counter's name ends in `_total`. A metric with labels is absent, with its `# HELP` and `# TYPE`, until it has its first sample: for a counter, such as
+`switchbox_panics_total`, absent means 0. No label names a device or a client. The names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
 [operations.md](operations.md#what-to-watch). [deploy/](../deploy) has a dashboard for Grafana, alert rules and a configuration of Prometheus
 ([install.md](install.md#with-prometheus-and-grafana)).
 

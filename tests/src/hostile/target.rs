@@ -154,11 +154,13 @@ impl Target {
         memory_mib(self.pid, "VmHWM:")
     }
 
-    /// How many events the plugin has handled, successfully or not. Returns `None` if there is no such plugin, or if the token has
+    /// How many events the plugin has had, counting each attempt. Returns `None` if there is no such plugin, or if the token has
     /// no calls left.
     pub(super) fn handled(&self, name: &str) -> Option<u64> {
         let answer = self.api.get(&format!("/v1/plugins/{name}"));
-        (answer.status == 200).then(|| answer.ok()["counters"]["events"].as_u64().unwrap_or(0))
+        let outcomes = ["done", "rejected", "failed", "retried", "dead"];
+        let count = |outcome: &str| answer.body["counters"][outcome].as_u64().unwrap_or(0);
+        (answer.status == 200).then(|| outcomes.into_iter().map(count).sum())
     }
 
     /// Another device, with its own token.

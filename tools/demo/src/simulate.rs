@@ -1,6 +1,9 @@
 //! `switchbox simulate`: one simulated device against a running host, printed live.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
@@ -28,6 +31,9 @@ pub struct Options {
     /// The MQTT address of the host [default: that of the host that runs on this machine]
     #[arg(long, value_name = "HOST:PORT", env = "SWITCHBOX_MQTT", value_parser = address)]
     pub(super) mqtt: Option<(String, u16)>,
+    /// The host's data folder, if several hosts run on this machine
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
     /// At most this many messages a second; 0 = as fast as the host answers [default: 4 for hop, else 0]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
@@ -44,7 +50,7 @@ impl Options {
         if let Some(mqtt) = &self.mqtt {
             return Ok(mqtt.clone());
         }
-        let found = context::mqtt()?;
+        let found = context::mqtt(self.data.as_deref())?;
         Ok((found.ip().to_string(), found.port()))
     }
 
@@ -102,7 +108,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     printer.line(&totals.text());
     anyhow::ensure!(
         totals.connected > 0,
-        "the device was never connected to {host}:{port}; start a host with `switchbox serve`, or name another with --mqtt"
+        "the device was never connected to {host}:{port}; start a host with `switchbox serve`, or name another with --data or --mqtt"
     );
     Ok(())
 }
@@ -170,7 +176,23 @@ fn rate(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_host_is_named_by_its_data_folder() {
+        let read = Arguments::try_parse_from(["simulate", "lamp", "--data", "/a"]).unwrap();
+        assert_eq!(read.options.data.as_deref(), Some(Path::new("/a")));
+    }
 
     #[test]
     fn addresses_and_rates_are_checked() {

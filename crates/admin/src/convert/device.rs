@@ -1,5 +1,7 @@
 //! Converts devices between the API's types and the model.
 
+use std::collections::BTreeMap;
+
 use super::{Mask, config, enums, state, symmetric, validity};
 use crate::error::Error;
 use switchbox_admin_api::{self as api, GatewayType, Int64, Time};
@@ -11,7 +13,9 @@ use switchbox_model::{
     DeviceId,
     limits::fields,
     patch::{DevicePatch, GatewayPatch},
-    registry::{Credential, DeviceError, DeviceSpec, GatewayAuth, MethodEndpoint},
+    registry::{
+        Credential, DeviceError, DeviceSpec, GatewayAuth, InvalidMetadataKey, MethodEndpoint, check_metadata_key,
+    },
 };
 use switchbox_proxy as proxy;
 use switchbox_support::clock;
@@ -27,8 +31,15 @@ pub(crate) fn endpoint(request: &api::Device) -> Result<Option<MethodEndpoint>, 
     Ok(Some(MethodEndpoint { url: url.clone() }))
 }
 
+/// Refuses keys that no update mask can name.
+pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Error> {
+    let refused = |error: InvalidMetadataKey| Error::invalid(error.to_string()).of_field("metadata");
+    metadata.keys().try_for_each(|key| check_metadata_key(key)).map_err(refused)
+}
+
 /// The part of a device that operators set.
 pub(crate) fn device_spec(request: api::Device) -> Result<DeviceSpec, Error> {
+    check_metadata(&request.metadata)?;
     twin::tolerance(&request.metadata)
         .map_err(|error| Error::invalid(format!("metadata.{}: {error}", twin::TOLERANCE)))?;
     Ok(DeviceSpec {
@@ -171,8 +182,6 @@ pub(super) fn credential_out(credential: &Credential) -> api::DeviceCredential {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::{super::body, *};
@@ -209,6 +218,9 @@ mod tests {
                 "expirationTime",
             ),
             (r#"{"gatewayConfig": {"gatewayType": "DOOR"}}"#, "gatewayConfig.gatewayType"),
+            (r#"{"metadata": {"a,credentials": "x"}}"#, "metadata key \"a,credentials\""),
+            (r#"{"metadata": {"": "x"}}"#, "metadata key"),
+            (r#"{"metadata": {"a ": "x"}}"#, "metadata key"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -29,7 +29,8 @@ impl DeviceFilter {
     ///
     /// A parameter is invalid.
     pub(crate) fn read(params: &Params) -> Result<Self, Error> {
-        let metadata = params.all("metadata").into_iter().map(|pair| match pair.split_once('=') {
+        // A value may have commas.
+        let metadata = params.each("metadata").map(|pair| match pair.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
             None => (pair.to_owned(), None),
         });

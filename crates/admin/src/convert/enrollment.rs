@@ -1,6 +1,6 @@
 //! Converts enrolments from requests and for answers.
 
-use super::symmetric;
+use super::{device::check_metadata, symmetric};
 use crate::error::Error;
 use switchbox_admin_api as api;
 use switchbox_auth::provisioning;
@@ -18,6 +18,7 @@ pub(crate) fn enrollment(request: api::Enrollment) -> Result<(String, Enrollment
         Err(error) => Err(Error::invalid(error.to_string()).of_field(field)),
     };
     let id = checked("id", id)?;
+    check_metadata(&request.metadata)?;
     let registration_id = request.registration_id.map(|text| checked("registrationId", text)).transpose()?;
     if request.device_id.is_some() && registration_id.is_none() {
         return Err(

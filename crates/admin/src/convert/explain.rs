@@ -23,6 +23,12 @@ fn step(step: &Step, names: Names<'_>) -> api::Step {
         Step::Operator { caller } => api::Step::Operator { caller: caller.clone() },
         Step::Execution(execution) => api::Step::Execution(Box::new(self::execution(execution, names))),
         Step::HeldBack(held) => api::Step::HeldBack(api::HeldBack { ms: held.held_ms, why: held.why.clone() }),
+        Step::WaitsForApproval(pending) => api::Step::WaitsForApproval(api::WaitsForApproval {
+            id: format!("{}.{}", pending.seq, pending.plugin),
+            since: Time(pending.since_ms),
+            why: pending.why.clone(),
+            effect_count: pending.effects,
+        }),
         Step::Config(config) => api::Step::Config(Box::new(self::config(config, names))),
         Step::NothingToPatch { device } => api::Step::Config(Box::new(api::DeviceConfig {
             version: Some(Int64(0)),

@@ -36,11 +36,18 @@ impl Mask {
 fn copy(from: &Value, to: &mut Value, path: &str) {
     let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
     let (Some(found), Value::Object(to)) = (from.get(head), to) else { return };
-    match rest {
-        None => {
-            to.insert(head.to_owned(), found.clone());
+    let Some(rest) = rest else {
+        to.insert(head.to_owned(), found.clone());
+        return;
+    };
+    let to = to.entry(head).or_insert_with(|| Value::Object(Map::new()));
+    // A key of the metadata may have dots.
+    match (head, found.get(rest), to) {
+        ("metadata", Some(found), Value::Object(to)) => {
+            to.insert(rest.to_owned(), found.clone());
         }
-        Some(rest) => copy(found, to.entry(head).or_insert_with(|| Value::Object(Map::new())), rest),
+        ("metadata", ..) => {}
+        (_, _, to) => copy(found, to, rest),
     }
 }
 
@@ -82,6 +89,9 @@ mod tests {
         ] {
             assert_eq!(Mask::parse(Some(mask)).unwrap().cut(&value), kept, "{mask}");
         }
+        let device = json!({"metadata": {"x.y": "1", "x": "2"}});
+        let cut = Mask::parse(Some("metadata.x.y")).unwrap().cut(&device);
+        assert_eq!(cut, json!({"metadata": {"x.y": "1"}}), "a key with dots, as in an update mask");
         for all in [None, Some(""), Some("*"), Some(" , ")] {
             assert_eq!(Mask::parse(all), None);
         }

@@ -101,10 +101,14 @@ impl Params {
         self.pairs.iter().rev().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
+    /// All values of that name.
+    pub(crate) fn each(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
     /// All values of that name, each of them also separated by commas.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        let values = self.pairs.iter().filter(|(n, _)| n == name).flat_map(|(_, value)| value.split(','));
-        values.filter(|value| !value.is_empty()).collect()
+        self.each(name).flat_map(|value| value.split(',')).filter(|value| !value.is_empty()).collect()
     }
 
     /// The page size: at most `most`, `default` if absent or 0.

@@ -59,11 +59,12 @@ pub(crate) fn service_patch(new: ServiceSpec, mask: &Mask) -> Result<ServicePatc
 }
 
 pub(crate) fn service(service: &ServiceDoc) -> api::ServiceAccount {
-    let ServiceDoc { name, spec, created_ms, .. } = service;
+    let ServiceDoc { name, spec, password, created_ms, .. } = service;
     api::ServiceAccount {
         id: Some(name.to_string()),
         disabled: spec.disabled,
         credentials: spec.credentials.iter().map(credential_out).collect(),
+        has_password: password.is_some().then_some(true),
         publish: spec.publish.clone(),
         subscribe: spec.subscribe.clone(),
         create_time: Some(Time(*created_ms)),

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Json,
     extract::{ConnectInfo, FromRequestParts, Path},
-    http::{header, request::Parts},
+    http::request::Parts,
 };
 use tokio::sync::oneshot;
 
@@ -19,6 +19,7 @@ use crate::{
     app::App,
     convert::{self, Params},
     error::{Error, ErrorStatus},
+    head::bearer,
     reply::{ApiResult, Body},
 };
 use switchbox_admin_api::{Base64, DeviceConfig, Empty, PublishEventRequest, SetStateRequest};
@@ -41,13 +42,12 @@ impl FromRequestParts<App> for Caller {
         let Path((p, l, r, d)) =
             DevicePath::from_request_parts(parts, app).await.map_err(|e| Error::invalid(e.body_text()))?;
         let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(&d)? };
-        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
         let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let credentials = Credentials {
             client_id: &name.to_string(),
             user_name: None,
-            password: shown.and_then(|text| text.strip_prefix("Bearer ")).map(|text| text.trim().as_bytes()),
+            password: bearer(&parts.headers).map(str::as_bytes),
             address,
             certificates: &[],
             device: None,

@@ -14,14 +14,18 @@ use crate::{
     reply::ApiResult,
 };
 use switchbox_admin_api::{Explanation, Int64, PluginCanary, PluginVersion, Time, VersionRolledBack};
-use switchbox_core::explain::{self, Branch, ExecutionStep, Id, Step};
-use switchbox_model::{JournaledDigest, PluginName, limits::names};
+use switchbox_core::explain::{self, Branch, ExecutionStep, Id, PendingApproval, Step};
+use switchbox_model::{JournaledDigest, PluginName, Seq, limits::names};
 
 /// Ids that are resource names contain slashes.
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
     params.only(&[])?;
     let requested = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
-    let explanation = app.handles.explain.explain(&requested).await?;
+    let pending = match &requested {
+        Id::Event(seq) | Id::Execution { seq, .. } | Id::Effect { seq, .. } => pending(&app, *seq),
+        _ => Vec::new(),
+    };
+    let explanation = app.handles.explain.explain(&requested, pending).await?;
     if explanation.cut || explanation.chain.contains(&Step::EarlierNotShown) {
         app.handles.counters.limit(names::EXPLANATION);
     }
@@ -37,6 +41,17 @@ pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, para
         notes,
         cut: explanation.cut,
     }))
+}
+
+/// The effects for the event that wait for approval.
+fn pending(app: &App, seq: Seq) -> Vec<PendingApproval> {
+    let approvals = app.handles.plugins.approvals().into_iter().filter(|approval| approval.event.0 == seq.0);
+    let pending = approvals.filter_map(|approval| {
+        let plugin = PluginName::new(&approval.plugin).ok()?;
+        let (since_ms, why, effects) = (approval.since.0, approval.why, approval.effect_count);
+        Some(PendingApproval { seq, plugin, since_ms, why, effects })
+    });
+    pending.collect()
 }
 
 /// Plugins whose versions are looked up for one explanation.

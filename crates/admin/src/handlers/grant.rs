@@ -14,9 +14,9 @@ use crate::{
     gate::AdminPrincipal,
     reply::{ApiResult, Body},
 };
-use switchbox_admin_api::{GrantRequest, GrantResponse};
+use switchbox_admin_api::{GrantRequest, GrantResponse, Plugin};
 use switchbox_model::PluginName;
-use switchbox_plugin_model::{Capability, GrantPatterns, PluginSettings};
+use switchbox_plugin_model::{Capability, GrantPatterns, GrantRequest as RequestedGrant, PluginSettings, ineffective};
 
 pub(crate) async fn grant(
     State(app): State<App>,
@@ -27,29 +27,43 @@ pub(crate) async fn grant(
 ) -> ApiResult<GrantResponse> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
+    let view = app.handles.plugins.get(&name).await;
+    let requested = view.as_ref().map(requested_grants).unwrap_or_default();
     let granted = match request.grants {
         Some(granted) => granted,
-        None => requested_grants(&app, &name).await?,
+        None => all(&name, view, &requested)?,
     };
-    let (folder, answer) = (app.folder.by(&caller), GrantResponse { name: name.to_string(), grants: granted.clone() });
+    let (folder, plugin, written) = (app.folder.by(&caller), name.clone(), granted.clone());
     blocking(move || {
-        folder.edit(&name, |text| {
-            let text = edit::set_grants(text, &granted)?;
+        folder.edit(&plugin, |text| {
+            let text = edit::set_grants(text, &written)?;
             PluginSettings::parse(&text).map_err(|error| Error::invalid(error.to_string()))?;
             Ok(text)
         })
     })
     .await?;
-    Ok(Json(answer))
+    // The patterns are valid.
+    let in_force = ineffective::in_force(&requested, Some(&granted)).into_iter();
+    let grants_in_force = in_force.map(|grant| format!("{} {}", grant.capability.as_str(), grant.pattern)).collect();
+    Ok(Json(GrantResponse { name: name.to_string(), grants: granted, grants_in_force }))
 }
 
-async fn requested_grants(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
-    let view = app.handles.plugins.get(name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
+/// The grants that the component asks for.
+fn requested_grants(view: &Plugin) -> Vec<RequestedGrant> {
+    let requested = |grant: &String| {
+        let (capability, pattern) = grant.split_once(' ')?;
+        let capability = Capability::ALL.into_iter().find(|c| c.as_str() == capability)?;
+        Some(RequestedGrant { capability, pattern: pattern.to_owned() })
+    };
+    view.grants.iter().filter_map(requested).collect()
+}
+
+/// All that it asks for.
+fn all(name: &PluginName, view: Option<Plugin>, requested: &[RequestedGrant]) -> Result<GrantPatterns, Error> {
+    let view = view.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
     let mut granted = GrantPatterns::new();
-    for grant in &view.grants {
-        let Some((capability, pattern)) = grant.split_once(' ') else { continue };
-        let Some(capability) = Capability::ALL.into_iter().find(|c| c.as_str() == capability) else { continue };
-        granted.entry(capability).or_default().push(pattern.to_owned());
+    for grant in requested {
+        granted.entry(grant.capability).or_default().push(grant.pattern.clone());
     }
     if granted.is_empty() {
         let text = format!("plugin {name} asks for nothing (its state: {}); name what to grant", view.state);

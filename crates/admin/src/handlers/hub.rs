@@ -38,7 +38,7 @@ pub(crate) async fn connection_string(
     if app.handles.registry.registry(&registry).is_none() {
         return Err(Error::not_found(format!("registry {registry}")));
     }
-    let host = request.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
+    let host = host_name(&app, &registry, request.host_name.as_deref())?;
     let key = slot(request.key.or(request.new_key).unwrap_or(HubKey::Primary));
     let text = match (&request.policy, &request.device_id) {
         (Some(_), Some(_)) => return Err(Error::invalid("policy and deviceId: name one of them")),
@@ -46,22 +46,33 @@ pub(crate) async fn connection_string(
             let device = lookup::find(&app, registry, id)?;
             let keys = device_keys(&app, &device, request.new_key).await?;
             let key = keys.as_ref().map(|keys| &*keys.get(key).0);
-            ConnectionString { host: &host, identity: Identity::Device(device.name.id.as_str()), key }.to_string()
+            ConnectionString { host, identity: Identity::Device(device.name.id.as_str()), key }.to_string()
         }
         (policy, None) => {
             let policy = policy.as_deref().map_or(Ok(Policy::Owner), parse_policy)?;
             let keys = policy_keys(&app, &registry, policy, request.new_key).await?;
-            ConnectionString { host: &host, identity: Identity::Policy(policy), key: Some(&keys.get(key).0) }
-                .to_string()
+            ConnectionString { host, identity: Identity::Policy(policy), key: Some(&keys.get(key).0) }.to_string()
         }
     };
     Ok(Json(HubConnectionStringResponse { connection_string: text }))
 }
 
-/// The host name by which clients call the registry's hub.
-fn host_name(app: &App, registry: &RegistryName) -> String {
-    let of_certificate = || app.handles.listeners.tls_names.first().map(String::as_str);
-    app.hubs.host(registry).or_else(of_certificate).unwrap_or(LOCAL).to_owned()
+/// The host name by which clients call the registry's hub: `requested`, or else one that is known. Any other would lead to another
+/// registry.
+fn host_name<'a>(app: &'a App, registry: &RegistryName, requested: Option<&'a str>) -> Result<&'a str, Error> {
+    if let Some(host) = requested {
+        let called = app.hubs.registry(host);
+        let problem = || format!("{host} means registry {} (azure.hubs), not {}", called.id(), registry.id());
+        return if called == *registry { Ok(host) } else { Err(Error::invalid(problem()).of_field("hostName")) };
+    }
+    let certified = &app.handles.listeners.tls_names;
+    let called = certified.iter().map(String::as_str).chain(certified.is_empty().then_some(LOCAL));
+    app.hubs.host_of(registry, called).map_err(|problem| {
+        // Any name that the setting does not list means the default registry.
+        let default = *registry == RegistryName::default_registry();
+        let or = if default { ", or pass hostName (--host-name)" } else { "" };
+        Error::new(ErrorStatus::FailedPrecondition, format!("{problem}{or}"))
+    })
 }
 
 fn parse_policy(name: &str) -> Result<Policy, Error> {

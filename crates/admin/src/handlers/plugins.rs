@@ -171,7 +171,7 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     match app.handles.plugins.delete_kept(&name).await {
         Ok(()) => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(Empty {})),
-        Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
+        Err(DeleteError::NothingKept(text)) => Err(Error::new(ErrorStatus::NotFound, text)),
         Err(DeleteError::Installed(text)) => Err(Error::new(ErrorStatus::FailedPrecondition, text)),
         Err(DeleteError::Failed(text)) => Err(Error::new(ErrorStatus::Internal, text)),
     }

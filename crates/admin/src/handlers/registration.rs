@@ -9,7 +9,6 @@ use std::{
 use axum::{
     Json,
     extract::{ConnectInfo, Path, Request, State},
-    http::header,
 };
 
 use super::{RegistryPath, registry_name};
@@ -18,6 +17,7 @@ use crate::{
     convert::{self, Params},
     error::{Error, ErrorStatus},
     gate,
+    head::bearer,
     reply::ApiResult,
 };
 use switchbox_admin_api::{DeviceCredential, PublicKeyCredential, RegisterDeviceResponse};
@@ -42,8 +42,7 @@ pub(crate) async fn register(
     let registry = registry_name(&p, &l, &r)?;
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
     let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(|| {
+    let token = bearer(request.headers()).ok_or_else(|| {
         Error::new(
             ErrorStatus::Unauthenticated,
             "a token of the device is needed, signed by a key of its enrolment (HS256)",
@@ -93,7 +92,10 @@ fn refused(app: &App, address: IpAddr, refusal: &AuthRefusal) -> Error {
         AuthRefusal::Unavailable(_) => {
             Error::new(ErrorStatus::Unavailable, "the device cannot be authenticated now; try again")
         }
-        _ => Error::new(ErrorStatus::Unauthenticated, "no enrolment of the registry has a key that signed the token"),
+        _ => Error::new(
+            ErrorStatus::Unauthenticated,
+            "the token does not prove this registration; the host's log has the reason",
+        ),
     }
 }
 

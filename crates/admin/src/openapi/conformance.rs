@@ -65,10 +65,11 @@ fn mismatch(schema: &Value, value: &Value) -> Option<String> {
         Some("string") => value.is_string(),
         Some("integer") => value.is_u64() || value.is_i64(),
         Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
         Some("array") => value.is_array(),
         Some(_) => value.is_object(),
     };
-    if !right && !value.is_null() {
+    if !right {
         return Some(format!("{value} is no {}", schema["type"]));
     }
     if let Some(names) = schema["enum"].as_array().filter(|names| !names.contains(value)) {

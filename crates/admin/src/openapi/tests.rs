@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::conformance::{DOCUMENT, operations, schema};
+use super::conformance::{DOCUMENT, operations, problem, schema};
 use crate::testing::TestHost;
 
 /// The path of an object that exists.
@@ -82,6 +82,16 @@ fn every_documented_body_has_the_fields_that_the_call_takes() {
         let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
         assert!(fields(name).unwrap().keys().eq(known), "{name}, which {method} {path} takes");
     }
+}
+
+#[test]
+fn an_answer_is_null_only_where_the_document_says_so() {
+    let series = |values: Value| problem("GET", "/v1/status/series", &json!({"commitP50Us": values}));
+    assert_eq!(fields("HostSeries").unwrap()["commitP50Us"]["items"]["oneOf"][1], json!({"type": "null"}));
+    assert_eq!(series(json!([7, null])), None);
+    assert!(series(json!(["7"])).is_some() && series(json!(null)).is_some());
+    let plugin = host().ok("GET", "/v1/plugins/relay", None);
+    assert_eq!(plugin.get("lastError"), None, "{plugin}");
 }
 
 #[test]

@@ -277,9 +277,10 @@ fn plugins_are_files_in_the_watched_folder() {
     assert_eq!(settings["settings"]["target"].as_str(), Some("lamp-1"));
     // All requested grants, then fewer.
     let settings = |host: &TestHost| std::fs::read_to_string(host.folder.join("relay.toml")).unwrap();
-    host.ok("POST", "/v1/plugins/relay:grant", None);
+    assert_eq!(host.ok("POST", "/v1/plugins/relay:grant", None)["grantsInForce"], json!(["config lamp-*"]));
     assert!(settings(&host).ends_with("[grants]\nconfig = [\"lamp-*\"]\n"), "{}", settings(&host));
-    host.ok("POST", "/v1/plugins/relay:grant", Some(&json!({"grants": {"read": ["a"]}})));
+    let answer = host.ok("POST", "/v1/plugins/relay:grant", Some(&json!({"grants": {"read": ["a"]}})));
+    assert_eq!(answer["grantsInForce"], json!([]));
     assert!(settings(&host).contains("read = [\"a\"]") && !settings(&host).contains("lamp-*"));
     let (_, word, text) = host.refused("POST", "/v1/plugins/relay:grant", Some(&json!({"grants": {"read": ["["]}})));
     assert!(word == "INVALID_ARGUMENT" && text.contains("grants.read"), "{text}");

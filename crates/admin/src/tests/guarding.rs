@@ -354,3 +354,18 @@ fn a_plugins_name_leads_to_no_other_folder() {
     }
     assert!(!host.folder.exists() || std::fs::read_dir(&host.folder).unwrap().count() == 0);
 }
+
+#[test]
+fn a_bearer_token_is_asked_for_and_taken_as_http_says() {
+    let host = TestHost::new();
+    let token = host.token.clone().unwrap();
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let (status, _) = host.raw("GET", "/v1/status", &[("authorization", &format!("{scheme} {token}"))], None);
+        assert_eq!(status, 200, "{scheme}");
+    }
+    for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("authorization", "Basic eDp5")]] {
+        let answer = host.answer("GET", "/v1/status", headers, None);
+        let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap());
+        assert_eq!((answer.status().as_u16(), challenge), (401, Some("Bearer")), "{headers:?}");
+    }
+}

@@ -26,7 +26,7 @@ fn the_status_says_what_the_callers_token_may_do() {
 fn devices_are_found_by_what_they_are_like() {
     let host = TestHost::new();
     for (id, metadata) in
-        [("lamp-1", json!({"room": "Hall"})), ("lamp-2", json!({})), ("fan-1", json!({"room": "attic"}))]
+        [("lamp-1", json!({"room": "Hall"})), ("lamp-2", json!({})), ("fan-1", json!({"room": "attic", "grp": "a,b"}))]
     {
         host.ok("POST", DEVICES, Some(&json!({"id": id, "metadata": metadata})));
     }
@@ -44,6 +44,8 @@ fn devices_are_found_by_what_they_are_like() {
         ("differs=false", vec!["fan-1", "lamp-2"]),
         ("metadata=room", vec!["fan-1", "lamp-1"]),
         ("metadata=room%3Dattic", vec!["fan-1"]),
+        ("metadata=grp=a,b", vec!["fan-1"]),
+        ("metadata=grp%3Da%2Cb&metadata=room", vec!["fan-1"]),
         ("seenSince=2020-01-01T00:00:00Z", vec!["fan-1"]),
         ("seenSince=2999-01-01T00:00:00Z", vec![]),
         ("seenBefore=2020-01-01T00:00:00Z", vec!["lamp-1", "lamp-2"]),

@@ -9,6 +9,7 @@ mod enrollments;
 mod following;
 mod gateways;
 mod guarding;
+mod hubs;
 mod looking;
 mod rollbacks;
 mod sending;

@@ -57,3 +57,28 @@ fn an_explanation_says_why_the_guard_ended_the_canary_that_had_the_event() {
     let digest = json!("sha256:0");
     assert_eq!(of, [(&digest, None), (&digest, None), (&digest, Some(&json!(true)))]);
 }
+
+#[test]
+fn an_explanation_says_that_effects_wait_for_approval() {
+    let host = TestHost::new();
+    host.ok("POST", "/v1/projects/local/locations/local/registries/default/devices", Some(&json!({"id": "lamp"})));
+    (0..7).for_each(|_| host.telemetry("lamp", "on"));
+    let explanation = |id: &str| host.ok("GET", &format!("/v1/explain/{id}"), None);
+    let waits = json!({"waitsForApproval": {"id": "7.relay", "since": "1970-01-01T00:00:00.000Z", "why": "", "effectCount": 12}});
+    let event = explanation("7");
+    assert_eq!(event["branches"], json!([waits]));
+    assert!(!event["text"].as_str().unwrap().contains("no plugin has handled it"), "{event}");
+    for id in ["7.relay", "7.relay.0"] {
+        assert_eq!(explanation(id)["chain"][1], waits, "{id}");
+    }
+    assert_eq!(explanation("6")["branches"], json!([]));
+    assert_eq!(host.refused("GET", "/v1/explain/6.relay", None).1, "NOT_FOUND");
+}
+
+#[test]
+fn state_that_is_not_kept_is_said_so_once() {
+    let host = TestHost::new();
+    host.ok("DELETE", "/v1/plugins/gone?purgeState=true", None);
+    let (_, word, text) = host.refused("DELETE", "/v1/plugins/nobody?purgeState=true", None);
+    assert_eq!((&*word, &*text), ("NOT_FOUND", "no state of a plugin nobody is kept"));
+}

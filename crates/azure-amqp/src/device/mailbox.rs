@@ -14,6 +14,7 @@ use fe2o3_amqp_types::messaging::MessageId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use switchbox_azure::method_payload;
 use switchbox_delivery::{Link, Outbound, OutboundCall, OutboundCommand};
 use switchbox_model::{
     event,
@@ -272,6 +273,10 @@ impl Link for Mailbox {
 
     fn confirms_commands(&self) -> bool {
         !self.unconfirmed.load(Ordering::Acquire)
+    }
+
+    fn check_call(&self, payload: &[u8]) -> Result<(), &'static str> {
+        method_payload::check(payload)
     }
 
     fn has_room(&self) -> bool {

@@ -1,16 +1,18 @@
 //! `/devices/{d}/methods/devicebound`: one link sends method calls to the device, the other receives its answers. The correlation id
 //! is a UUID, as Azure's SDKs require; its last six bytes are the number of the call.
 
-use fe2o3_amqp::link::{Receiver, delivery::Sendable};
+use fe2o3_amqp::link::{Receiver, SendError, delivery::Sendable};
 use fe2o3_amqp_types::{
     definitions::{AmqpError, Error, LinkError, SenderSettleMode},
-    messaging::{ApplicationProperties, Body, Data, Message, MessageId, Properties},
+    messaging::{ApplicationProperties, Body, Data, Message, MessageId, Outcome, Properties},
     primitives::{Binary, OrderedMap, SimpleValue, Value},
 };
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::connection::DeviceConnection;
 use crate::{context::Context, error::error, incoming, message::may_settle, outgoing_link::OutgoingLink};
-use switchbox_delivery::{DownlinkKind, Outbound, OutboundCall};
+use switchbox_delivery::{DeliveryReport, DownlinkKind, Outbound, OutboundCall};
+use switchbox_model::limits;
 
 const METHOD_NAME: &str = "IoThub-methodname";
 const STATUS: &str = "IoThub-status";
@@ -25,16 +27,31 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
         _ = link.on_detach() => return drop(link.close().await),
     };
     connection.online(|online| online.subscribe(DownlinkKind::Methods));
+    let mut outcomes = FuturesUnordered::new();
     loop {
         let call = tokio::select! {
+            Some((rid, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
+                if is_refusal(&outcome) {
+                    refused(connection, rid);
+                }
+                continue;
+            }
             _ = link.on_detach() => break,
             call = mailbox.next_call() => call,
         };
-        let Some(message) = message(&call) else { continue };
+        let Outbound::Method(call) = &call else { continue };
+        let (rid, message) = (call.rid, message(call));
         let sendable = Sendable::builder().message(message).settled(Some(may_settle(settle))).build();
-        // The outcome of the message does not matter: the answer does.
-        if link.send_batchable(sendable).await.is_err() {
-            break;
+        match link.send_batchable(sendable).await {
+            // If the device settles nothing, the outcomes of later calls are not awaited: these end with the answer or their time.
+            Ok(_) if outcomes.len() >= limits::METHODS_IN_FLIGHT => {}
+            Ok(outcome) => outcomes.push(async move { (rid, outcome.await) }),
+            // Nothing of it was sent: the link takes the next one.
+            Err(SendError::MessageSizeExceeded(_)) => refused(connection, rid),
+            Err(_) => {
+                refused(connection, rid);
+                break;
+            }
         }
     }
     connection.online(|online| online.unsubscribe(DownlinkKind::Methods));
@@ -43,14 +60,24 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
     let _ = link.close().await;
 }
 
-fn message(call: &Outbound) -> Option<Message<Data>> {
-    let Outbound::Method(call) = call else { return None };
-    let OutboundCall { rid, name, payload, .. } = &**call;
+/// Whether a call has this outcome because the device did not take it. After an error, which is the end of the link, the answer may still
+/// come over the other one.
+fn is_refusal(outcome: &Result<Outcome, SendError>) -> bool {
+    outcome.as_ref().is_ok_and(|outcome| !matches!(outcome, Outcome::Accepted(_)))
+}
+
+/// Fails the call, which the device did not take.
+fn refused(connection: &DeviceConnection, rid: u64) {
+    connection.online(|online| online.acknowledged([DeliveryReport::MethodRefused { rid }]));
+}
+
+fn message(call: &OutboundCall) -> Message<Data> {
+    let OutboundCall { rid, name, payload, .. } = call;
     let mut named = OrderedMap::new();
     named.insert(METHOD_NAME.to_owned(), SimpleValue::String(name.to_string()));
     let payload = if payload.is_empty() { NO_ARGUMENTS } else { payload };
     let correlation_id = Some(MessageId::Uuid(call_id(*rid).into()));
-    Some(Message {
+    Message {
         header: None,
         delivery_annotations: None,
         message_annotations: None,
@@ -58,7 +85,7 @@ fn message(call: &Outbound) -> Option<Message<Data>> {
         application_properties: Some(ApplicationProperties(named)),
         body: Data(Binary::from(payload.to_vec())),
         footer: None,
-    })
+    }
 }
 
 /// The UUID of a call. It is one of version 4 in its form, so that SDKs in JavaScript send it back as a UUID.
@@ -92,9 +119,8 @@ fn answer(context: &Context, connection: &DeviceConnection, message: &Message<Bo
     let invalid = |text: &str| error(AmqpError::InvalidField, text);
     let id = message.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref());
     let number = id.and_then(call_number).ok_or_else(|| invalid("the correlation id is not that of a method call"))?;
-    let status = message.application_properties.as_ref().and_then(|named| named.0.get(STATUS));
-    let status = status.and_then(|status| incoming::text(status).parse::<u16>().ok());
-    let status = status.ok_or_else(|| invalid("the application property IoThub-status must be a number"))?;
+    let status = message.application_properties.as_ref().and_then(status);
+    let status = status.ok_or_else(|| invalid("the application property IoThub-status must be a whole number"))?;
     let payload = incoming::payload(&message.body)?;
     let limit = context.payloads.answer();
     if payload.len() > limit.bytes {
@@ -106,9 +132,44 @@ fn answer(context: &Context, connection: &DeviceConnection, message: &Message<Bo
     Ok(())
 }
 
+/// The status of an answer, whatever its size. Returns `None` if there is none, or if it is not a whole number.
+fn status(named: &ApplicationProperties) -> Option<i64> {
+    incoming::text(named.0.get(STATUS)?).parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use fe2o3_amqp_types::messaging::{Accepted, Rejected, Released};
+
     use super::*;
+
+    #[test]
+    fn a_call_is_refused_by_each_outcome_but_accepted() {
+        for (outcome, expect) in [
+            (Ok(Outcome::Accepted(Accepted {})), false),
+            (Ok(Outcome::Rejected(Rejected { error: None })), true),
+            (Ok(Outcome::Released(Released {})), true),
+            (Err(SendError::IllegalDeliveryState), false),
+        ] {
+            assert_eq!(is_refusal(&outcome), expect, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_an_answer_is_any_whole_number() {
+        for (value, expect) in [
+            (SimpleValue::Int(200), Some(200)),
+            (SimpleValue::Int(-1), Some(-1)),
+            (SimpleValue::Long(70_000), Some(70_000)),
+            (SimpleValue::Double(70_000.0.into()), Some(70_000)),
+            (SimpleValue::String("0".into()), Some(0)),
+            (SimpleValue::String("ok".into()), None),
+            (SimpleValue::Null, None),
+        ] {
+            let named = OrderedMap::from_iter([(STATUS.to_owned(), value.clone())]);
+            assert_eq!(status(&ApplicationProperties(named)), expect, "{value:?}");
+        }
+    }
 
     #[test]
     fn an_answer_names_its_call_as_sdks_send_it_back() {

@@ -146,9 +146,7 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
             TwinItem::Desired(config) => {
                 let mut known = mailbox.known_config.lock();
                 let mut change = String::new();
-                if twin::config_change(&known, &config.payload, config.version, &mut change).is_none() {
-                    continue;
-                }
+                twin::config_change(&known, &config.payload, config.version, &mut change);
                 known.clone_from(&config.payload);
                 (message(None, None, change.into_bytes()), true)
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{devices, twins};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     error::{Code, ServiceError},
     etag::IfMatch,
     identity::IdentityIn,
+    members::Members,
     twin_in::{PropertiesIn, TwinIn},
 };
 use switchbox_model::limits::fields;
@@ -29,7 +30,7 @@ pub(crate) struct Item {
     #[serde(rename = "twinETag", alias = "twinEtag")]
     twin_etag: Option<String>,
     module_id: Option<String>,
-    tags: Option<Map<String, Value>>,
+    tags: Option<Members>,
     properties: Option<PropertiesIn>,
 }
 

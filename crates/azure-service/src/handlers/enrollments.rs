@@ -16,7 +16,7 @@ use super::query::{CONTINUATION, ITEM_TYPE, QueryIn, rows, text};
 use crate::{
     app::{App, Caller},
     body::Body,
-    enrollment::{self, EnrollmentIn, Kind},
+    enrollment::{self, EnrollmentIn, EnrollmentOut, Kind},
     error::{Code, ServiceError},
     etag::IfMatch,
 };
@@ -69,7 +69,7 @@ async fn put(
     (kind, id): (Kind, &str),
     if_match: &IfMatch,
     body: &EnrollmentIn,
-) -> Result<Json<Value>, ServiceError> {
+) -> Result<Json<EnrollmentOut>, ServiceError> {
     let named = if kind == Kind::Device { &body.registration_id } else { &body.enrollment_group_id };
     if named.as_ref().is_some_and(|named| named != id) {
         return Err(ServiceError::invalid("the id in the body differs from the id in the path"));
@@ -151,7 +151,7 @@ pub(crate) async fn get<const OF_GROUP: bool>(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ServiceError> {
+) -> Result<Json<EnrollmentOut>, ServiceError> {
     let (own, enrollment) = find(&app, &caller, Kind::of(OF_GROUP), &id)?;
     Ok(Json(enrollment::to_json(&own, &enrollment, false)))
 }
@@ -162,7 +162,7 @@ pub(crate) async fn put_one<const OF_GROUP: bool>(
     Path(id): Path<String>,
     if_match: IfMatch,
     Body(body): Body<EnrollmentIn>,
-) -> Result<Json<Value>, ServiceError> {
+) -> Result<Json<EnrollmentOut>, ServiceError> {
     put(&app, &caller, (Kind::of(OF_GROUP), &id), &if_match, &body).await
 }
 

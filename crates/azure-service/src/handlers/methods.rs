@@ -7,13 +7,14 @@ use axum::{
     extract::{Path, State},
 };
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     app::{App, Caller},
     body::Body,
     error::ServiceError,
+    members::{on_one_line, raw},
 };
 use switchbox_core::registry::Device;
 use switchbox_delivery::DownlinkKind;
@@ -29,10 +30,16 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MethodIn {
     method_name: Option<String>,
-    #[serde(default)]
-    payload: Value,
+    payload: Option<Box<RawValue>>,
     response_timeout_in_seconds: Option<u64>,
     connect_timeout_in_seconds: Option<u64>,
+}
+
+/// The payloads of a method keep the text of their values.
+#[derive(Debug, Serialize)]
+pub(crate) struct MethodOut {
+    status: u16,
+    payload: Box<RawValue>,
 }
 
 pub(crate) async fn invoke(
@@ -40,7 +47,7 @@ pub(crate) async fn invoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Body(requested): Body<MethodIn>,
-) -> Result<Json<Value>, ServiceError> {
+) -> Result<Json<MethodOut>, ServiceError> {
     let device = app.find(&caller, &id)?;
     let name = requested.method_name.ok_or_else(|| ServiceError::invalid("methodName is missing"))?;
     let answer_secs = requested.response_timeout_in_seconds.unwrap_or(TIMEOUT);
@@ -51,7 +58,9 @@ pub(crate) async fn invoke(
         return Err(ServiceError::invalid("responseTimeoutInSeconds must be more than 0"));
     }
     wait_until_callable(&app, &device, Duration::from_secs(connect_secs)).await;
-    let payload = Bytes::from(requested.payload.to_string());
+    let payload = on_one_line(requested.payload.as_deref().map_or("null", RawValue::get));
+    let payload = payload.map_err(|problem| ServiceError::invalid(format!("payload: {problem}")))?;
+    let payload = Bytes::from(payload);
     let (time_ms, began, request) = (clock::now_ms(), Instant::now(), CallRecord::beginning(&payload));
     let called = app.handles.delivery.call(&device, &name, payload, Duration::from_secs(answer_secs)).await;
     let result = match &called {
@@ -70,7 +79,7 @@ pub(crate) async fn invoke(
         result,
     }]));
     let answer = called?;
-    Ok(Json(json!({ "status": answer.status, "payload": json_of(&answer.payload) })))
+    Ok(Json(MethodOut { status: answer.status, payload: json_of(&answer.payload) }))
 }
 
 /// Waits until the device accepts calls, or the time is over. A device with an HTTP endpoint accepts calls at any time.
@@ -85,9 +94,25 @@ async fn wait_until_callable(app: &App, device: &Device, max: Duration) {
 }
 
 /// A device may answer with any bytes; those that are not JSON become a string.
-fn json_of(payload: &[u8]) -> Value {
+fn json_of(payload: &[u8]) -> Box<RawValue> {
     if payload.trim_ascii().is_empty() {
-        return Value::Null;
+        return raw(&());
     }
-    serde_json::from_slice(payload).unwrap_or_else(|_| String::from_utf8_lossy(payload).into())
+    serde_json::from_slice(payload).unwrap_or_else(|_| raw(&String::from_utf8_lossy(payload)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_keeps_its_digits_and_what_is_not_json_is_a_string() {
+        for (payload, expect) in [
+            (r#"{"n":12345678901234567890123,"e":1e400}"#, r#"{"n":12345678901234567890123,"e":1e400}"#),
+            (" ", "null"),
+            ("ok", r#""ok""#),
+        ] {
+            assert_eq!(json_of(payload.as_bytes()).get(), expect);
+        }
+    }
 }

@@ -40,17 +40,24 @@ impl FromRequestParts<App> for RegistrantCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ServiceError> {
         let address = address_of(parts);
-        // These calls are rare, so all of them are limited by the rate of unauthenticated calls.
-        check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let Path(path) = path.map_err(|error| ServiceError::invalid(error.body_text()))?;
         let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
-        let registrant = admit(app, part("scope"), part("id"), parts).await.inspect_err(|error| {
-            app.handles.metrics.refuse("hub_token");
-            if let Some(more) = REFUSED.allow() {
-                tracing::info!(%address, %error, "the registration of a device was refused{more}");
+        let admitted = match admit(app, part("scope"), part("id"), parts).await {
+            Ok(registrant) => {
+                let (registry, id) = (registrant.registry().clone(), registrant.registration_id().to_owned());
+                check_rate(app, RateKey::Registration(registry, id), bounds::CALLS).map(|()| registrant)
             }
-        })?;
+            Err(error) => {
+                app.handles.metrics.refuse("hub_token");
+                if let Some(more) = REFUSED.allow() {
+                    tracing::info!(%address, %error, "the registration of a device was refused{more}");
+                }
+                // Only failed calls count for the address, so the devices of a fleet behind it do not block each other.
+                check_rate(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED).and(Err(error))
+            }
+        };
+        let registrant = admitted?;
         if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
             info.mark_authenticated();
         }
@@ -118,10 +125,16 @@ fn assigned(
     registered: &Registered,
     shown: impl FnOnce(&provisioning::Assigned<'_>) -> Value,
 ) -> Value {
+    let host = caller.host.as_str();
+    let hub = app.hubs.host_of(caller.registrant.registry(), [host]).unwrap_or_else(|problem| {
+        let device = &registered.device.name;
+        tracing::warn!(%device, %problem, "the device was assigned a hub that is another registry");
+        host
+    });
     let device = registered.device.registered();
     shown(&provisioning::Assigned {
         registration_id: caller.registrant.registration_id(),
-        hub: app.hubs.host(caller.registrant.registry()).unwrap_or(&caller.host),
+        hub,
         device_id: registered.device.name.id.as_str(),
         created: &clock::rfc3339(registered.device.created_ms),
         etag: &device.revision.to_string(),

@@ -8,12 +8,13 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     app::{App, Caller},
     body::Body,
     error::ServiceError,
+    members::raw,
     twin,
 };
 use switchbox_azure_query::Query;
@@ -87,7 +88,7 @@ pub(super) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h 
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn answer(kind: &'static str, rows: Vec<Value>, next: Option<Continuation>) -> Response {
+fn answer(kind: &'static str, rows: impl Serialize, next: Option<Continuation>) -> Response {
     let mut response = Json(rows).into_response();
     let headers = response.headers_mut();
     headers.insert(ITEM_TYPE, HeaderValue::from_static(kind));
@@ -124,7 +125,7 @@ async fn page(
     query: &Query,
     max: usize,
     from: Option<Continuation>,
-) -> Result<(Vec<Value>, Option<Continuation>), ServiceError> {
+) -> Result<(Vec<Box<RawValue>>, Option<Continuation>), ServiceError> {
     let before = from.as_ref().map_or(0, |from| from.rows);
     let max = max.min(query.top().unwrap_or(usize::MAX).saturating_sub(before));
     let mut after = match &from {
@@ -148,8 +149,11 @@ async fn page(
             looked_at += 1;
             let light = twin::partial(app, &device, needs);
             if query.matches(&light) {
-                let row = if query.is_of_twins() { twin::full(app, &device).await? } else { query.row(light) };
-                let row_bytes = row.to_string().len();
+                let row = match query.is_of_twins() {
+                    true => raw(&twin::full(app, &device).await?),
+                    false => raw(&query.row(light)),
+                };
+                let row_bytes = row.get().len();
                 if bytes + row_bytes > HUB_PAGE_BYTES && !rows.is_empty() {
                     app.handles.metrics.limit(names::HUB_PAGE_BYTES);
                     more = true;

@@ -6,7 +6,6 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use serde_json::Value;
 
 use crate::{
     app::{App, Caller},
@@ -21,7 +20,7 @@ use switchbox_model::twin_change::TwinChange;
 
 async fn answer(app: &App, device: &Device) -> Result<Response, ServiceError> {
     let twin = twin::full(app, device).await?;
-    let tag = format!("\"{}\"", twin.get("etag").and_then(Value::as_str).unwrap_or_default());
+    let tag = format!("\"{}\"", twin.etag());
     let mut response = Json(twin).into_response();
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::{client::Client, credential::NewKey, exit::wrong, hub, url::escape};
 use switchbox_admin_api::{Device, HubConnectionStringRequest, MethodEndpoint, SymmetricKeys};
+use switchbox_model::registry::check_metadata_key;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -49,7 +51,9 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     let mut example = key.map(|key| key.example(client, &name)).unwrap_or_default();
     if options.sas {
         let device = HubConnectionStringRequest { device_id: Some(name.id.to_string()), ..Default::default() };
-        example.push_str(&format!("\n{}", hub::ask(client, &name.registry, &device)?.1));
+        let response = hub::ask(client, &name.registry, &device);
+        let (_, text) = response.with_context(|| format!("{name} is registered, but has no connection string"))?;
+        example.push_str(&format!("\n{text}"));
     }
     Ok((answer, format!("{name} is registered{example}")))
 }
@@ -57,6 +61,7 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
 pub(super) fn pairs(metadata: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pairs = metadata.iter().map(|pair| {
         let pair = pair.split_once('=').ok_or_else(|| wrong(format!("--metadata {pair}: write NAME=VALUE")))?;
+        check_metadata_key(pair.0).map_err(|error| wrong(format!("--metadata: {error}")))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     });
     pairs.collect()

@@ -63,5 +63,10 @@ mod tests {
         assert_eq!(mask, "metadata.old,metadata.room,methodEndpoint");
         assert_eq!(body, json!({"metadata": {"room": "hall"}, "methodEndpoint": {"url": ""}}));
         assert!(super::body(&update(&[], None)).unwrap_err().to_string().contains("nothing to change"));
+        for pair in ["a,blocked=x", "a,credentials=x", "=x", " a=x", "a =x"] {
+            let error = super::body(&update(&[pair], None)).unwrap_err();
+            assert!(error.to_string().contains("metadata key"), "{pair}: {error}");
+            assert_eq!(crate::exit::code(&error), Some(2), "{pair}");
+        }
     }
 }

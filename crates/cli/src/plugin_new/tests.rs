@@ -122,8 +122,16 @@ fn each_language_has_its_rule_its_types_and_the_commands_that_build_it() {
     let temp = tempfile::tempdir().unwrap();
     let error = create("a", &temp.path().join("new"), Language::Js, Some(temp.path())).unwrap_err();
     assert!(matches!(error, Error::SdkForOther), "{error}");
-    let error = create("json", &temp.path().join("new"), Language::Python, None).unwrap_err();
-    assert!(error.to_string().ends_with("means something else to Python"), "{error}");
+}
+
+/// A rule of that name would take the place of the module for all of Python.
+#[test]
+fn a_plugin_in_python_has_no_name_of_a_module() {
+    let temp = tempfile::tempdir().unwrap();
+    for name in ["json", "calendar", "enum", "py-compile", "zoneinfo", "abc", "lambda", "wit_world"] {
+        let error = create(name, &temp.path().join("new"), Language::Python, None).unwrap_err();
+        assert!(error.to_string().ends_with("means something else to Python"), "{error}");
+    }
     assert!(!temp.path().join("new").exists());
     create("match", &temp.path().join("new"), Language::C, None).unwrap();
 }

@@ -63,6 +63,8 @@ pub enum Step {
     Execution(Box<ExecutionStep>),
     /// A rate held the execution's effects back.
     HeldBack(Box<HeldBack>),
+    /// A plugin handled the event, and its effects wait for an operator's approval.
+    WaitsForApproval(Box<PendingApproval>),
     Config(Box<ConfigStep>),
     /// A patch removed members, and the device has no config.
     NothingToPatch {
@@ -90,6 +92,26 @@ pub enum Step {
     Gone(Gone),
     /// There are earlier steps, which are not shown.
     EarlierNotShown,
+}
+
+/// The effects of an execution that is not in the journal yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingApproval {
+    pub seq: Seq,
+    pub plugin: PluginName,
+    /// Since when they wait, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// The limit, and by how much the effects exceed it.
+    pub why: String,
+    /// How many effects there are.
+    pub effects: usize,
+}
+
+impl PendingApproval {
+    /// Whether they are those of this execution.
+    pub(super) fn is_of(&self, seq: Seq, plugin: &PluginName) -> bool {
+        self.seq == seq && self.plugin == *plugin
+    }
 }
 
 /// What is still known of something that is gone.

@@ -4,17 +4,28 @@ use std::sync::Arc;
 
 use super::{
     Error, Handle,
-    chain::{Branch, ConfigStep, Explanation, Gone, Step},
+    chain::{Branch, ConfigStep, Explanation, Gone, PendingApproval, Step},
     id::Id,
 };
 use crate::{journal::EventHistory, registry::Device};
 use switchbox_model::{CallRecord, Cause, Handled, Outcome, PluginName, Seq, limits};
 
 impl Handle {
-    /// Explains an object: finds its causes and its effects.
-    pub async fn explain(&self, id: &Id) -> Result<Explanation, Error> {
+    /// Explains an object: finds its causes and its effects. `pending`: the effects that wait for an operator's approval, which are not in
+    /// the journal.
+    pub async fn explain(&self, id: &Id, pending: Vec<PendingApproval>) -> Result<Explanation, Error> {
         match id {
-            Id::Event(seq) => self.explain_event(*seq).await,
+            Id::Event(seq) => {
+                let mut explanation = self.explain_event(*seq).await?;
+                let of_event = pending.into_iter().filter(|pending| pending.seq == *seq);
+                explanation.branches.extend(of_event.map(|pending| Step::WaitsForApproval(Box::new(pending)).into()));
+                Ok(explanation)
+            }
+            Id::Execution { seq, plugin } | Id::Effect { seq, plugin, .. }
+                if pending.iter().any(|pending| pending.is_of(*seq, plugin)) =>
+            {
+                self.explain_pending(*seq, plugin, pending).await
+            }
             Id::Execution { seq, plugin } => self.explain_execution(*seq, plugin).await,
             Id::Config { device, version } => self.explain_config(&self.device(device)?, *version).await,
             Id::Effect { seq, plugin, index } => self.explain_effect(*seq, plugin, *index).await,
@@ -51,6 +62,22 @@ impl Handle {
         };
         chain.push(step);
         Ok(Explanation { chain, branches, cut: false })
+    }
+
+    async fn explain_pending(
+        &self,
+        seq: Seq,
+        plugin: &PluginName,
+        pending: Vec<PendingApproval>,
+    ) -> Result<Explanation, Error> {
+        let history = self.journal.event_history(seq, None).await?;
+        let mut chain = match history.event {
+            Some(event) => self.chain_to_event(event, history.by).await?,
+            None => vec![Step::Gone(Gone::Event(seq))],
+        };
+        let of_it = pending.into_iter().filter(|pending| pending.is_of(seq, plugin));
+        chain.extend(of_it.map(|pending| Step::WaitsForApproval(Box::new(pending))));
+        Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 
     async fn explain_config(&self, device: &Arc<Device>, version: Option<u64>) -> Result<Explanation, Error> {

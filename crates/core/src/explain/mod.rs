@@ -9,7 +9,9 @@ mod id;
 mod lookup;
 mod text;
 
-pub use chain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms};
+pub use chain::{
+    Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, PendingApproval, Step, settled_after_ms,
+};
 pub use id::{FORMS, Id, InvalidId};
 
 use crate::{journal, registry};

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{
-    chain::{Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms},
+    chain::{
+        Branch, ConfigOutcome, ConfigStep, ExecutionStep, Explanation, Gone, PendingApproval, Step, settled_after_ms,
+    },
     format::{Names, bytes, name, span, time},
 };
 use switchbox_model::{
@@ -68,6 +70,7 @@ fn step_text(step: &Step, names: Names<'_>) -> String {
         Step::Operator { caller } => format!("an operator ({caller}) called the admin API"),
         Step::Execution(execution) => execution_line(execution),
         Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
+        Step::WaitsForApproval(pending) => approval_line(pending),
         Step::Config(config) => config_line(config, names),
         Step::NothingToPatch { device } => {
             format!("a patch for {}, which has no config, and nothing in it to change", name(*device, names))
@@ -174,6 +177,14 @@ fn execution_line(execution: &ExecutionStep) -> String {
         let _ = write!(text, " failed: {error} → to the dead letters");
     }
     text
+}
+
+fn approval_line(pending: &PendingApproval) -> String {
+    let PendingApproval { seq, plugin, since_ms, why, effects } = pending;
+    let since = time(*since_ms);
+    format!(
+        "plugin {plugin} handled it, and its effects ({effects}) wait for approval since {since}: {why}; `switchbox approvals show {seq}.{plugin}`"
+    )
 }
 
 fn micros(took_us: u32) -> String {

@@ -97,3 +97,30 @@ fn methods_have_the_answers_of_the_case() {
     );
     assert!(result[0].effects[0].to_text().contains("\"answer\":{\"door\":\"open\"}"), "{result:#?}");
 }
+
+#[test]
+fn the_text_of_a_failure_is_not_compared_and_every_other_outcome_is() {
+    let with = |outcome| [EventResult { outcome, ..EventResult::default() }];
+    let failed = |line: u32| with(Some(OutcomeLine::Failed(format!("trap at rule.js:{line}"))));
+    assert_eq!(differences(&failed(3), &failed(4)), Vec::<String>::new());
+    for (expected, actual, text) in [
+        (failed(3), with(Some(OutcomeLine::Done)), "event 1: expected failed: trap at rule.js:3, was done"),
+        (failed(3), with(None), "event 1: expected failed: trap at rule.js:3, was not seen"),
+        (
+            with(Some(OutcomeLine::Reject("a".into()))),
+            with(Some(OutcomeLine::Reject("b".into()))),
+            "event 1: expected reject: a, was reject: b",
+        ),
+    ] {
+        assert_eq!(differences(&expected, &actual), [text]);
+    }
+}
+
+#[test]
+fn an_event_without_data_is_refused() {
+    let error = serde_json::from_str::<Case>(r#"{"events": [{"device": "lamp-1"}]}"#).unwrap_err().to_string();
+    assert!(error.starts_with("missing field `data`"), "{error}");
+    let case: Case = serde_json::from_str(r#"{"events": [{"device": "lamp-1", "data": "connected"}]}"#).unwrap();
+    let [event] = &case.events[..] else { panic!("{case:?}") };
+    assert_eq!((event.number, event.time_ms, event.attempt), (0, 0, 1));
+}

@@ -37,7 +37,7 @@ fn config(target: u64) -> Outcome {
 }
 
 fn ran(digest: &str, time_ms: u64, settings: &str) -> RanVersion {
-    RanVersion { digest: digest.into(), time_ms, settings: PluginSettings::parse(settings).unwrap() }
+    RanVersion { digest: digest.into(), times_ms: vec![time_ms], settings: PluginSettings::parse(settings).unwrap() }
 }
 
 fn lines_of(versions: Vec<RanVersion>) -> JournalLines {
@@ -105,6 +105,24 @@ fn the_settings_are_those_that_were_in_force_at_the_time() {
     let mut lines = lines_of(vec![ran("sha256:1", 10, "")]);
     add(&mut lines, &handled(5, "sha256:1", config(2)), 1);
     assert!(read(lines).iter().any(|line| matches!(line, Line::Execution(_))));
+}
+
+#[test]
+fn a_version_that_came_into_force_again_has_the_events_of_each_of_its_times() {
+    let again = RanVersion { times_ms: vec![20, 40], ..ran("sha256:1", 0, "[settings]\nn = 2\n") };
+    let versions = vec![ran("sha256:1", 10, "[settings]\nn = 1\n"), ran("sha256:1", 30, "[settings]\nn = 3\n"), again];
+    let mut lines = lines_of(versions);
+    [15, 25, 35, 45].into_iter().for_each(|time| add(&mut lines, &handled(time, "sha256:1", config(2)), 1));
+    let (mut settings, mut instances) = (Vec::new(), Vec::new());
+    for line in read(lines) {
+        match line {
+            Line::Version(version) => settings.push(version.settings),
+            Line::Execution(execution) => instances.push(execution.instance),
+            _ => {}
+        }
+    }
+    assert_eq!(settings, [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#]);
+    assert_eq!(instances, [1, 2, 3, 2]);
 }
 
 #[test]

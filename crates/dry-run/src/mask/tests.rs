@@ -21,7 +21,7 @@ fn line(payload: &str, effect: &str) -> ExecutionLine {
     };
     ExecutionLine {
         instance: 1,
-        event: EventLine { data, ..EventLine::default() },
+        event: EventLine { number: 0, time_ms: 0, device: "".into(), attempt: 1, data },
         calls: Vec::new(),
         effects: vec![EffectLine::Config {
             device: "lamp-1".into(),

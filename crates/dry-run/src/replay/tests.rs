@@ -64,6 +64,8 @@ fn what_a_later_version_adds_is_left_out_and_a_later_format_is_refused() {
     let error = Reader::new(Cursor::new(later)).err().unwrap().to_string();
     assert!(error.contains("use a newer one"), "{error}");
     assert!(matches!(Reader::new(Cursor::new("{}\n")), Err(ReadError::NoRecording)));
+    let error = Reader::new(Cursor::new("{\"kind\":\"recording\"}\n")).err().unwrap().to_string();
+    assert!(error.starts_with("line 1 is not a line of a recording: missing field `format`"), "{error}");
 }
 
 #[test]

@@ -45,10 +45,14 @@ fn device() -> DeviceName {
 }
 
 fn begin(folder: &Path, max_bytes: u64) -> Arc<Recording> {
+    begin_or_continue(folder, max_bytes, false)
+}
+
+fn begin_or_continue(folder: &Path, max_bytes: u64, continues: bool) -> Arc<Recording> {
     let options = Options {
         plugin: PluginName::new("wake").unwrap(),
         file: folder.join("wake.jsonl"),
-        continues: false,
+        continues,
         time: None,
         max_bytes,
         mask: Vec::new(),
@@ -195,4 +199,22 @@ fn secrets_of_settings_are_masked_in_executions_and_too_many_end_the_recording()
     assert!(text.contains("say (masked 1)") && text.contains("nothing"), "{text}");
     let (limit, status) = ("the limit \"recording_secret_bytes\" is reached", recording.status());
     assert_eq!((status.ended.as_deref(), status.executions), (Some(limit), 2));
+}
+
+#[test]
+fn a_recording_that_continues_counts_the_executions_that_its_file_has_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = begin(folder.path(), 1 << 20);
+    record(&before, &["a".into(), "b".into()]);
+    before.stop();
+    ended(&before);
+    let recording = begin_or_continue(folder.path(), 1 << 20, true);
+    while recording.status().executions < 2 {
+        std::thread::yield_now();
+    }
+    record(&recording, &["c".into()]);
+    recording.stop();
+    let text = ended(&recording);
+    assert_eq!(recording.status().executions, 3);
+    assert!(text.lines().last().unwrap().contains("\"executions\":3"), "{text}");
 }

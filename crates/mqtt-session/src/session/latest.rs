@@ -32,7 +32,7 @@ impl<D: Clone + Deliverable> Session<D> {
             _ => None,
         };
         let in_flight = self.in_flight.iter().rev().filter_map(|entry| entry.item.as_ref());
-        // The search goes from the newest to the oldest and stops at the first version that is not older than this one.
+        // From the newest to the oldest, up to the first version that is not newer than this one.
         let newest = self.queue.iter().rev().chain(in_flight).filter_map(compare).find(|order| order.is_ge());
         newest == Some(Ordering::Equal)
     }

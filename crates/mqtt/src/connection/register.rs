@@ -1,6 +1,6 @@
 //! What a device asks that is not registered yet, and its answer. Never writes to the socket.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 
@@ -46,13 +46,18 @@ impl Connection {
     }
 
     fn assigned(&self, registrant: &Registrant, registered: &Registered) -> serde_json::Value {
-        let shared = &self.presence.shared;
-        let hub = shared.options.hubs.host(registrant.registry()).map(str::to_owned);
-        let hub = hub.or_else(|| shared.host.auth.host_name()).unwrap_or_else(|| "localhost".to_owned());
+        let (name, certified) = (self.stream.server_name(), self.presence.shared.host.auth.host_names());
+        let called = names_of_host(name, self.stream.local_ip(), certified);
+        let hub = self.presence.shared.options.hubs.host_of(registrant.registry(), called.iter().map(String::as_str));
+        let hub = hub.unwrap_or_else(|problem| {
+            let device = &registered.device.name;
+            tracing::warn!(%device, %problem, "the device was assigned a hub that is another registry");
+            called.first().map(String::as_str).unwrap_or_default()
+        });
         let device = registered.device.registered();
         Assigned {
             registration_id: registrant.registration_id(),
-            hub: &hub,
+            hub,
             device_id: registered.device.name.id.as_str(),
             created: &clock::rfc3339(registered.device.created_ms),
             etag: &device.revision.to_string(),
@@ -62,7 +67,39 @@ impl Connection {
     }
 }
 
+/// The names by which the device can call the host, the best one first: the name that it called (`server_name`), or the address that it
+/// reached. An address that is not in the host's certificate comes last, as the device would refuse the certificate there.
+fn names_of_host(server_name: Option<&str>, address: Option<IpAddr>, mut certified: Vec<String>) -> Vec<String> {
+    let address = address.map(|address| address.to_string());
+    let called = address.clone().filter(|address| certified.contains(address));
+    certified.retain(|name| !name.starts_with('*'));
+    server_name.map(str::to_owned).into_iter().chain(called).chain(certified).chain(address).collect()
+}
+
 fn refused(rid: String, registrant: &Registrant, why: &RegisterError) -> (String, u16, serde_json::Value) {
     tracing::info!(registration = registrant.registration_id(), %why, "a device was not registered");
     (rid, why.status(), error_json(why.status(), &why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_assigned_hub_is_the_host_as_the_device_called_it() {
+        for (server_name, certified, expect) in [
+            (None, &[][..], "192.0.2.7"),
+            (None, &["192.0.2.7"], "192.0.2.7"),
+            (None, &["plant.test", "192.0.2.7"], "192.0.2.7"),
+            // The host is behind a translation of addresses.
+            (None, &["plant.test", "198.51.100.1"], "plant.test"),
+            (Some("hub.plant.test"), &["*.plant.test"], "hub.plant.test"),
+            (Some("b.test"), &["a.test", "b.test"], "b.test"),
+            (None, &["*.plant.test"], "192.0.2.7"),
+        ] {
+            let names = certified.iter().map(|name| (*name).to_owned()).collect();
+            let called = names_of_host(server_name, Some([192, 0, 2, 7].into()), names);
+            assert_eq!(called[0], expect, "{server_name:?} {certified:?}");
+        }
+    }
 }

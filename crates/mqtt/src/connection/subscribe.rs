@@ -40,10 +40,14 @@ impl Connection {
                     let granted = self.subscribe_own(filter, subscribe.subscription, &mut downlinks, &mut pending);
                     granted.inspect_err(|(_, text)| self.fail_own_subscription(text, &filter.filter, subscribe.id))
                 }
-                Some(id) => self.subscribe_for(id, filter, &mut downlinks, &mut pending).map_err(|(code, failure)| {
-                    self.fail_subscription(&failure, &filter.filter, subscribe.id);
-                    (code, failure.text)
-                }),
+                Some(device) => {
+                    let granted =
+                        self.subscribe_for(device, (filter, subscribe.subscription), &mut downlinks, &mut pending);
+                    granted.map_err(|(code, failure)| {
+                        self.fail_subscription(&failure, &filter.filter, subscribe.id);
+                        (code, failure.text)
+                    })
+                }
             };
             let code = match granted {
                 Ok(qos) => qos as u8,
@@ -121,7 +125,7 @@ impl Connection {
                 (SubscriptionTarget::Topic, filter.qos)
             }
         };
-        self.presence.mailbox.insert_subscription(filter.filter.clone(), target);
+        self.presence.mailbox.insert_subscription(filter.filter.clone(), target, id);
         if let Some(session) = self.durable_session() {
             let subscription = stored(filter, id, target);
             pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });

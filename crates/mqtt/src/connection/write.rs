@@ -109,9 +109,8 @@ impl Connection {
                     OutgoingPacket::Publish { id, dup, item } => (id, dup, item),
                 };
                 messages += 1;
-                let (device, known_config, change) = (device.as_ref(), &mailbox.known_config, &mut change);
-                let receiver =
-                    Receiver { device, dialect: *dialect, known_config, change, traces: &shared.metrics.traces };
+                let (device, change, traces) = (device.as_ref(), &mut change, &shared.metrics.traces);
+                let receiver = Receiver { device, dialect: *dialect, mailbox, change, traces };
                 if encode_publish::publish(peer, (id, dup), &item, receiver, now, out) {
                     payload_bytes += payload_len(&item) as u64;
                     sent.add_sent(&item, dup);

@@ -70,7 +70,8 @@ fn answer(rest: &str) -> Publish<'_> {
     };
     match (status.parse(), request_id(query).and_then(|rid| rid.parse().ok())) {
         (Ok(status), Some(rid)) => Publish::Answer { rid: Some(rid), status: Some(status) },
-        _ => Publish::Refused(TopicRefusal::RequestId),
+        (Err(_), _) => Publish::Refused(TopicRefusal::Status),
+        (_, None) => Publish::Refused(TopicRefusal::RequestId),
     }
 }
 
@@ -176,7 +177,9 @@ mod tests {
             ("$iothub/methods/res/200/?$rid=7", answer(7, 200)),
             ("$iothub/methods/res/0/?x=1&$rid=7", answer(7, 0)),
             ("$iothub/methods/res/200/?$rid=x", Publish::Refused(TopicRefusal::RequestId)),
-            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(TopicRefusal::RequestId)),
+            ("$iothub/methods/res/-1/?$rid=7", answer(7, -1)),
+            ("$iothub/methods/res/70000/?$rid=7", answer(7, 70_000)),
+            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(TopicRefusal::Status)),
             ("$iothub/methods/POST/dim/?$rid=7", Publish::Refused(TopicRefusal::NoHubTopic)),
             ("$iothub/twin/GET/?$rid=a-b", Publish::GetTwin { rid: "a-b" }),
             ("$iothub/twin/PATCH/properties/reported/?$rid=4&$version=2", Publish::StatePatch { rid: "4" }),
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn deliveries_have_their_topics() {
         let expires = Instant::now();
-        let method = OutboundCall { rid: 7, name: "dim".into(), payload: Bytes::new(), expires }.into();
+        let method = |name: &str| OutboundCall { rid: 7, name: name.into(), payload: Bytes::new(), expires }.into();
         let command = |properties: &[(&str, &str)]| {
             Outbound::from(OutboundCommand {
                 num: 1,
@@ -234,7 +237,8 @@ mod tests {
         let bag = "%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&%24.mid=c-1&subfolder=a%2Fb";
         for (item, expect) in [
             (Outbound::Config(config_version(3, "")), "$iothub/twin/PATCH/properties/desired/?$version=3"),
-            (method, "$iothub/methods/POST/dim/?$rid=7"),
+            (method("dim"), "$iothub/methods/POST/dim/?$rid=7"),
+            (method("thermostat1*reboot"), "$iothub/methods/POST/thermostat1*reboot/?$rid=7"),
             (command(&[]), &format!("devices/lamp-1/messages/devicebound/{bag}")),
             (
                 command(&[("$message-id", "m"), ("$content-type", "a/b"), ("iothub-ack", "full"), ("x", "ü")]),

@@ -50,6 +50,11 @@ pub enum IdentityError {
     Module(String),
     #[error("the client id is {client_id:?}, and the user name is that of {device:?}")]
     OtherDevice { client_id: String, device: String },
+    #[error(
+        "a shared access signature needs the user name HOST/DEVICE/?api-version=…, percent-encoded (to register: \
+         SCOPE/registrations/ID/api-version=…)"
+    )]
+    UserName,
     #[error(transparent)]
     Name(#[from] InvalidName),
     #[error("{device}: the shared access signature: {error}")]
@@ -65,7 +70,10 @@ pub fn read_identity(fields: ConnectFields<'_>, hubs: &Hubs) -> Result<Option<Cl
     if let Some(user) = fields.user_name.and_then(RegistrationUser::parse) {
         return registrant(user, fields).map(Some);
     }
-    let Some(name) = fields.user_name.and_then(UserName::parse) else { return Ok(None) };
+    let Some(name) = fields.user_name.and_then(UserName::parse) else {
+        // A signature is no password. The throttle of passwords would count it, and delay the device after its user name is corrected.
+        return if fields.password.is_some_and(sas::is_token) { Err(IdentityError::UserName) } else { Ok(None) };
+    };
     if let Some(module) = name.module {
         return Err(IdentityError::Module(format!("{}/{module}", name.device)));
     }
@@ -175,6 +183,10 @@ mod tests {
             ("lamp-1", USER, token("lamp-2", None), "another hub or device"),
             ("lamp-1", USER, token("lamp-1", Some(Policy::Service)), "service does not allow"),
             ("lamp-1", USER, "SharedAccessSignature sr=x".to_owned(), "no sig"),
+            ("lamp-1", "hub.example/lamp-1/", token("lamp-1", None), "needs the user name"),
+            ("lamp-1", "hub.example/lamp-1", token("lamp-1", None), "needs the user name"),
+            ("lamp-1", "unused", token("lamp-1", None), "needs the user name"),
+            ("lamp-1", "hall/registrations/lamp-1/", token("lamp-1", None), "needs the user name"),
         ] {
             let error = read(client_id, user, &password).err().unwrap().to_string();
             assert!(error.contains(part), "{error}");

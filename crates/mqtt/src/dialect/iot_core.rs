@@ -57,15 +57,9 @@ fn answer(tail: &str) -> Publish<'_> {
     let (rid, status) = (levels.next(), levels.next());
     let parsed = (rid.map(str::parse).transpose(), status.map(str::parse).transpose(), levels.next());
     match parsed {
-        (Ok(rid), Ok(status), None) if status.is_none_or(is_status) => Publish::Answer { rid, status },
+        (Ok(rid), Ok(status), None) => Publish::Answer { rid, status },
         _ => Publish::Refused(TopicRefusal::Answer),
     }
-}
-
-/// A method's status is like one of HTTP.
-#[must_use]
-pub fn is_status(status: u16) -> bool {
-    (100..=599).contains(&status)
 }
 
 /// Reads the filter of a subscription by `device`, or by a client that is not a device.
@@ -139,8 +133,10 @@ mod tests {
             ("/devices/lamp-1/methods/dim/response/7", answer(Some(7), None)),
             ("/devices/lamp-1/methods/dim/response", answer(None, None)),
             ("/devices/lamp-1/methods/dim/response/x/200", refused(TopicRefusal::Answer)),
-            ("/devices/lamp-1/methods/dim/response/7/99", refused(TopicRefusal::Answer)),
-            ("/devices/lamp-1/methods/dim/response/7/600", refused(TopicRefusal::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/0", answer(Some(7), Some(0))),
+            ("/devices/lamp-1/methods/dim/response/7/600", answer(Some(7), Some(600))),
+            ("/devices/lamp-1/methods/dim/response/7/-1", answer(Some(7), Some(-1))),
+            ("/devices/lamp-1/methods/dim/response/7/ok", refused(TopicRefusal::Answer)),
             ("/devices/lamp-1/methods/dim/response/7/200/x", refused(TopicRefusal::Answer)),
             ("/devices/lamp-1/methods/dim/request/7", refused(TopicRefusal::Unknown)),
             ("/devices/lamp-1/methods//response/7", refused(TopicRefusal::Unknown)),

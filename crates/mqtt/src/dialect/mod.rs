@@ -14,6 +14,7 @@ mod operation;
 use std::borrow::Cow;
 
 pub use operation::{Control, Publish, Subscribe, TopicRefusal};
+use switchbox_azure::method_payload;
 use switchbox_delivery::Outbound;
 use switchbox_model::{DeviceId, Property, limits};
 
@@ -102,6 +103,14 @@ impl Dialect {
         }
     }
 
+    /// Checks that the device can read a method call with this payload. The error says why not.
+    pub fn check_call(self, payload: &[u8]) -> Result<(), &'static str> {
+        match self {
+            Self::IotCore => Ok(()),
+            Self::AzureIotHub | Self::AzureProvisioning => method_payload::check(payload),
+        }
+    }
+
     /// The response topic of a method call (MQTT 5). `None` if the answer's topic follows from the call's topic.
     #[must_use]
     pub fn response_topic(self, device: &DeviceId, name: &str, rid: u64) -> Option<String> {
@@ -119,6 +128,19 @@ impl Dialect {
             Self::AzureIotHub | Self::AzureProvisioning => {
                 Some(azure::will(device, topic).map(|properties| (iot_core::events_topic(device), properties)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_device_of_azure_needs_json_for_a_method_call() {
+        for (dialect, text, json) in [(Dialect::IotCore, true, true), (Dialect::AzureIotHub, false, true)] {
+            assert_eq!(dialect.check_call(b"not json").is_ok(), text, "{dialect:?}");
+            assert_eq!(dialect.check_call(b"{\"to\":5}").is_ok(), json, "{dialect:?}");
         }
     }
 }

@@ -31,7 +31,8 @@ pub enum Publish<'a> {
     /// An answer to a method call. Fields that are not in the topic are in the packet's properties.
     Answer {
         rid: Option<u64>,
-        status: Option<u16>,
+        /// Any number that a device sends: delivery decides whether the caller can get it.
+        status: Option<i64>,
     },
     /// A gateway attaches or detaches the device.
     Control(Control),
@@ -70,6 +71,7 @@ pub enum TopicRefusal {
     NoHubTopic,
     Properties,
     RequestId,
+    Status,
 }
 
 impl TopicRefusal {
@@ -80,10 +82,11 @@ impl TopicRefusal {
             Self::OtherDevice => "a device may use its own topics only",
             Self::Unknown => "there is no such topic under /devices/",
             Self::HostsOwn => "only the host itself makes events of this sub-folder",
-            Self::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
+            Self::Answer => "an answer must have its request id and a status that is a whole number",
             Self::NoHubTopic => "a client of Azure IoT Hub has the topics of IoT Hub only",
             Self::Properties => "the properties in the topic are too many, or no UTF-8",
             Self::RequestId => "the topic must end with ?$rid= and a request id",
+            Self::Status => "the status of an answer must be a whole number",
         }
     }
 }

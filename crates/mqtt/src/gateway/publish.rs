@@ -13,6 +13,7 @@ use crate::{
     },
     end::ConnectionEnd,
     gateway::Failure,
+    subscriptions::SubscriptionTarget,
 };
 use switchbox_model::{DeviceId, Message, QoS, limits};
 use switchbox_mqtt_codec::{
@@ -219,7 +220,8 @@ impl Connection {
         let error = GatewayError { error_type: *kind, device_id, description, mqtt_message_info: info };
         let topic = gateway_errors::topic(&gateway.name.id);
         let message = Arc::new(Message::new(&topic, error.json()));
-        let body = Body::message(message);
+        let ids = state.subscriptions.ids(|target| target == SubscriptionTarget::Errors);
+        let body = Body::matched(message, false, ids, None);
         let item = Item { qos: QoS::AtMostOnce, body, journaled: None };
         if self.presence.mailbox.offer(&mut state, item) == OfferResult::Full {
             self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);

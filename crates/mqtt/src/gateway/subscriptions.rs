@@ -29,11 +29,11 @@ impl Connection {
         (id != Ok(own) && self.is_gateway()).then(|| id.map_err(str::to_owned))
     }
 
-    /// Subscribes the gateway to one filter of an attached device. Returns the granted QoS.
+    /// Subscribes the gateway to one filter of an attached device, with its Subscription Identifier. Returns the granted QoS.
     pub(crate) fn subscribe_for(
         &self,
         id: Result<DeviceId, String>,
-        filter: &Filter,
+        (filter, subscription_id): (&Filter, Option<u32>),
         downlinks: &mut Vec<(Option<DeviceId>, DownlinkKind)>,
         pending: &mut PendingChanges,
     ) -> Result<QoS, Denied> {
@@ -52,9 +52,10 @@ impl Connection {
             return Err(invalid(id.as_str(), TopicRefusal::Unknown.to_string()));
         };
         let qos = filter.qos.min(MAX_DOWNLINK_QOS);
-        self.add_attached(&id, AttachedSubscription { filter: filter.filter.clone(), kind, qos })?;
+        let subscription = AttachedSubscription { filter: filter.filter.clone(), kind, qos, id: subscription_id };
+        self.add_attached(&id, subscription)?;
         if let Some(session) = self.durable_session() {
-            let subscription = stored(filter, None, SubscriptionTarget::Downlink(kind, qos));
+            let subscription = stored(filter, subscription_id, SubscriptionTarget::Downlink(kind, qos));
             pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
         }
         downlinks.push((Some(id), kind));

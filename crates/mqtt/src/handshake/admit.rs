@@ -172,7 +172,7 @@ async fn begin_presence(
 ) -> Result<(Presence, u64), ConnectRefusal> {
     let device = auth_context.principal.device().cloned();
     let connection_epoch = mailbox.begin(connect.receive_maximum);
-    let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), connection_epoch });
+    let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), connection_epoch, dialect });
     let presence = Presence {
         online: device.as_ref().map(|device| shared.host.delivery.connect(device, link)),
         gateway: Gateway::of(device.as_ref().filter(|_| dialect.rules().gateways)),

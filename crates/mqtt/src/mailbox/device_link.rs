@@ -3,13 +3,14 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{Mailbox, state::Close};
-use crate::device_delivery::DeviceDelivery;
+use crate::{device_delivery::DeviceDelivery, dialect::Dialect};
 use switchbox_delivery::{Link, Outbound};
 
 /// The link of one connection. Each connection has its own, so that a late delivery does not reach the next one.
 pub(crate) struct DeviceLink {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) connection_epoch: u64,
+    pub(crate) dialect: Dialect,
 }
 
 impl Link for DeviceLink {
@@ -23,6 +24,10 @@ impl Link for DeviceLink {
 
     fn confirms_commands(&self) -> bool {
         !self.mailbox.commands_unconfirmed.load(Ordering::Acquire)
+    }
+
+    fn check_call(&self, payload: &[u8]) -> Result<(), &'static str> {
+        self.dialect.check_call(payload)
     }
 
     fn has_room(&self) -> bool {

@@ -105,6 +105,7 @@ mod tests {
     };
 
     use crate::{
+        dialect::Dialect,
         mailbox::{DeviceLink, Mailbox},
         offline_sessions::OfflineSessions,
         subscriptions::SubscriptionTarget,
@@ -120,7 +121,7 @@ mod tests {
         let mailbox = Mailbox::new("lamp-1".into(), Metrics::default(), owner_quota, SessionJournal::default());
         for (filter, kind) in [("config", DownlinkKind::Config), ("commands/#", DownlinkKind::Commands)] {
             let target = SubscriptionTarget::Downlink(kind, QoS::AtLeastOnce);
-            mailbox.insert_subscription(format!("/devices/lamp-1/{filter}").into(), target);
+            mailbox.insert_subscription(format!("/devices/lamp-1/{filter}").into(), target, None);
         }
         mailbox
     }
@@ -142,13 +143,13 @@ mod tests {
         drop(encoding);
         writer.join().unwrap();
         assert_eq!(mailbox.lock().session.queued(), 0, "it has not subscribed to answers");
-        mailbox.insert_subscription("$iothub/twin/res/#".into(), SubscriptionTarget::Replies);
+        mailbox.insert_subscription("$iothub/twin/res/#".into(), SubscriptionTarget::Replies, None);
         mailbox.reply(Arc::new(Message::new("$iothub/twin/res/204/?$rid=2", "")));
         assert_eq!(mailbox.lock().session.queued(), 1);
     }
 
     fn link(mailbox: &Arc<Mailbox>) -> DeviceLink {
-        DeviceLink { connection_epoch: mailbox.begin(10), mailbox: mailbox.clone() }
+        DeviceLink { connection_epoch: mailbox.begin(10), mailbox: mailbox.clone(), dialect: Dialect::IotCore }
     }
 
     fn config(version: u64) -> Outbound {

@@ -200,9 +200,9 @@ impl Mailbox {
         self.room_freed.notify_waiters();
     }
 
-    pub(crate) fn insert_subscription(&self, filter: Box<str>, target: SubscriptionTarget) {
+    pub(crate) fn insert_subscription(&self, filter: Box<str>, target: SubscriptionTarget, id: Option<u32>) {
         let mut state = self.lock();
-        state.subscriptions.insert(filter, target);
+        state.subscriptions.insert(filter, target, id);
         self.update_commands_unconfirmed(&state, target);
     }
 
@@ -304,7 +304,8 @@ impl Mailbox {
         if !state.online || !state.subscriptions.replies() {
             return;
         }
-        let body = Body::message(message);
+        let ids = state.subscriptions.ids(|target| target == SubscriptionTarget::Replies);
+        let body = Body::matched(message, false, ids, None);
         if self.offer(state, Item { qos: QoS::AtMostOnce, body, journaled: None }) != OfferResult::Taken {
             self.metrics.limit(limits::names::SESSION_QUEUE);
         }

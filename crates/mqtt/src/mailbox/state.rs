@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     device_delivery::DeviceDelivery,
     offline_sessions::SessionUsage,
-    subscriptions::{AttachedSubscription, Subscriptions},
+    subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
 };
 use switchbox_delivery::DownlinkKind;
 use switchbox_model::{DeviceId, QoS, broker::SessionNum};
@@ -56,5 +56,13 @@ impl State {
     pub(crate) fn attached_downlink_qos(&self, device: &DeviceId, kind: DownlinkKind) -> Option<QoS> {
         let of_device = self.attached_subscriptions.get(device)?.iter();
         of_device.filter(|subscription| subscription.kind == kind).map(|subscription| subscription.qos).max()
+    }
+
+    /// The Subscription Identifiers of the client's subscriptions to the downlink of the attached device, or of its own without one.
+    pub(crate) fn downlink_ids(&self, attached: Option<&DeviceId>, kind: DownlinkKind) -> Vec<u32> {
+        let is_meant = |target| matches!(target, SubscriptionTarget::Downlink(of, _) if of == kind);
+        let Some(device) = attached else { return self.subscriptions.ids(is_meant) };
+        let of_device = self.attached_subscriptions.get(device).into_iter().flatten();
+        of_device.filter(|subscription| subscription.kind == kind).filter_map(|subscription| subscription.id).collect()
     }
 }

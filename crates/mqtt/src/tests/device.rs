@@ -15,7 +15,7 @@ use switchbox_model::{EventData, limits, registry::DeviceSpec};
 const EVENTS: &str = "/devices/lamp-1/events";
 const CONFIG: &str = "/devices/lamp-1/config";
 /// Longer than any test.
-const HOUR: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_publish_is_acknowledged_when_the_journal_has_it() {

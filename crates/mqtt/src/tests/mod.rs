@@ -8,6 +8,7 @@ mod gateway;
 mod gateway_limits;
 mod library;
 mod listeners;
+mod methods;
 mod normative;
 mod packets;
 mod quotas;

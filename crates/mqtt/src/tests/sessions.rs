@@ -339,7 +339,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
             SessionRequest { name: id.into(), owner: Owner::Everyone, clean: false, expiry_secs: 100, will: None };
         let claim = clients.claim(&key, &request).await.unwrap();
         claim.mailbox.begin(10);
-        claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), SubscriptionTarget::Topic);
+        claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), SubscriptionTarget::Topic, None);
         let cleanup = || SessionCleanup { expiry: Duration::from_secs(100), will: None, keep_will_for_restart: false };
         clients.connection_ended(&key, &claim.mailbox, cleanup());
         let again = clients.claim(&key, &request).await.unwrap();

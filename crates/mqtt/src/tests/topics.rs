@@ -161,6 +161,48 @@ async fn properties_pass_through_and_subscription_ids_are_added() {
     old.expect(&publish(0x30, "a", 0, None, "3")).await;
 }
 
+/// Subscribes with a Subscription Identifier.
+async fn subscribe_with_id(client: &mut Client, filter: &str, id: u8) {
+    client.send(&packet(0x82, &[&[0, 1, 2, 0x0b, id][..], &text(filter), &[1]].concat())).await;
+    assert!(*client.packet().await.last().unwrap() <= 1, "{filter}");
+}
+
+#[tokio::test]
+async fn what_comes_for_a_device_carries_subscription_ids() {
+    let server = TestServer::start().await;
+    let kept = connect_v5("lamp-1", 0, &[0x11, 0, 0, 0, 100]);
+    let (mut client, _) = server.resume(&kept).await;
+    for (filter, id) in [("config", 7), ("commands/#", 8), ("methods/#", 9)] {
+        subscribe_with_id(&mut client, &format!("/devices/lamp-1/{filter}"), id).await;
+    }
+    drop(client);
+    until("it is offline", || server.metrics.connections.get() == 0).await;
+    server.host.set_config("lamp-1", "on").await;
+    let (mut client, present) = server.resume(&kept).await;
+    assert!(present);
+    client.expect(&publish(0x32, "/devices/lamp-1/config", 1, Some(&[0x0b, 7]), "on")).await;
+    server.host.send_command("lamp-1", "c", "").await;
+    client.expect(&publish(0x32, "/devices/lamp-1/commands", 2, Some(&[0x0b, 8]), "go")).await;
+    let _call = super::device::call(&server, "lamp-1", Duration::from_secs(60));
+    let call = client.packet().await;
+    assert!(call.windows(2).any(|pair| pair == [0x0b, 9]), "{call:?}");
+}
+
+#[tokio::test]
+async fn what_comes_for_an_attached_device_carries_the_gateways_subscription_ids() {
+    let server = super::gateway::server().await;
+    let mut gateway = server.v5("gateway").await;
+    subscribe_with_id(&mut gateway, super::gateway::ERRORS, 10).await;
+    gateway.send(&publish(0x30, "/devices/unbound/events", 0, Some(&[]), "x")).await;
+    let error = gateway.packet().await;
+    assert!(error.windows(2).any(|pair| pair == [0x0b, 10]), "{error:?}");
+    gateway.send(&publish(0x32, super::gateway::ATTACH, 1, Some(&[]), "")).await;
+    gateway.expect(&ack(0x40, 1)).await;
+    subscribe_with_id(&mut gateway, "/devices/bound/config", 11).await;
+    server.host.set_config("bound", "on").await;
+    gateway.expect(&publish(0x32, "/devices/bound/config", 1, Some(&[0x0b, 11]), "on")).await;
+}
+
 #[tokio::test]
 async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
     let server = TestServer::start().await;

@@ -114,5 +114,8 @@ fn a_problem_says_what_would_be_right() {
         check("[limits]\ndeadline = \"soon\""),
         "limits.deadline: \"soon\" is not a duration; write it as 100ms, 5s or 1m"
     );
+    assert_eq!(check("limits = 3"), "limits: is an integer, but must be a table: [limits]");
+    assert_eq!(check("guard = 1.5"), "guard: is a float, but must be a table: [guard]");
+    assert_eq!(check("[grants]\nconfig = \"lamp-*\""), "grants.config: is a string, but must be a list: [\"lamp-*\"]");
     assert_eq!(check("\n\nenabled"), "line 3 is not TOML: key with no value, expected `=`");
 }

@@ -147,3 +147,20 @@ fn what_an_earlier_host_kept_is_taken_over() {
     assert_eq!(numbers(&history), [1, 2, 3, 4]);
     assert!(!folder.join("relay.current.wasm").exists() && history.has_component(&versions[0]));
 }
+
+#[test]
+fn windows_that_one_task_stored_are_known_to_the_others() {
+    let data = tempfile::tempdir().unwrap();
+    let history = History::new(data.path());
+    let (of_start, of_timer) = (history.clone(), history);
+    assert!(!of_timer.keeps_windows(&relay(), ""), "a file of an earlier host may be there");
+    of_timer.keep_windows(&relay(), "", None).unwrap();
+    assert!(of_timer.keeps_windows(&relay(), ""));
+    fs::create_dir_all(data.path().join(FOLDER)).unwrap();
+    of_start.keep_windows(&relay(), "{}", None).unwrap();
+    assert!(!of_timer.keeps_windows(&relay(), "") && of_timer.keeps_windows(&relay(), "{}"));
+    of_timer.keep_windows(&relay(), "", None).unwrap();
+    assert!(of_start.windows(&relay()).is_empty() && of_start.keeps_windows(&relay(), ""));
+    of_start.forget(&relay());
+    assert!(!of_timer.keeps_windows(&relay(), ""));
+}

@@ -2,6 +2,7 @@
 //! authenticate clients; it says which certificate the client holds the key of.
 
 mod handshake_limit;
+mod names;
 mod stream;
 mod verifier;
 
@@ -92,7 +93,7 @@ impl Handle {
         self.0.loaded.read().web.clone()
     }
 
-    /// What the host's certificate calls it.
+    /// What the host's certificate calls it: names, also with a wildcard, and addresses.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.0.loaded.read().names.clone()
@@ -152,8 +153,7 @@ fn load(files: &TlsFiles) -> Result<Loaded, Error> {
         let usable = webpki::anchor_from_trusted_cert(authority).map(drop);
         usable.map_err(|e| problem(files.client_authority.as_deref().unwrap_or(Path::new("")), &e))?;
     }
-    let names = chain.first().and_then(|own| webpki::EndEntityCert::try_from(own).ok());
-    let names = names.map(|own| own.valid_dns_names().map(str::to_owned).collect()).unwrap_or_default();
+    let names = chain.first().map(names::of).unwrap_or_default();
     let provider = Arc::new(ring::default_provider());
     let unusable =
         |e: rustls::Error| Error::Certificate { path: files.certificate.display().to_string(), problem: e.to_string() };

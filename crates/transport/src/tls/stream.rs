@@ -87,6 +87,12 @@ impl Stream {
         self.tls.peer_certificates().unwrap_or_default()
     }
 
+    /// The host name that the client called (SNI). `None` if it called an address.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.tls.server_name()
+    }
+
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
         &self.tcp

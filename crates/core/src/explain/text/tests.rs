@@ -152,6 +152,17 @@ fn an_event_shows_every_plugin_and_its_effects() {
          → plugin wake (sha256:ab12cd34ef56…, execution 42.wake, try 5, 41 µs) failed: no JSON → to the dead letters\n"
     );
     assert!(text(vec![sent("x")], vec![]).ends_with("(event 42)\n→ no plugin has handled it\n"));
+    let pending = PendingApproval {
+        seq: Seq(42),
+        plugin: PluginName::new("wake").unwrap(),
+        since_ms: TIME_MS,
+        why: "limits.max-targets-per-event: 3 targets; up to 2 need no approval".into(),
+        effects: 4,
+    };
+    let waits = "→ plugin wake handled it, and its effects (4) wait for approval since 2026-10-19 10:02:03.114 UTC: limits.max-targets-per-event: 3 targets; up to 2 need no approval; `switchbox approvals show 42.wake`\n";
+    let shown = text(vec![sent("x")], vec![Step::WaitsForApproval(Box::new(pending.clone())).into()]);
+    assert!(shown.ends_with(waits) && !shown.contains("no plugin"), "{shown}");
+    assert!(text(vec![sent("x"), Step::WaitsForApproval(Box::new(pending))], vec![]).ends_with(waits));
 }
 
 /// Each step as the second link of a chain.
