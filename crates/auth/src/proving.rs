@@ -105,6 +105,11 @@ impl Prover {
         Ok((proof, AccessExpiry(Some(signed.expires_ms))))
     }
 
+    /// Whether the client may try to prove something now, before that costs work. The attempt does not count yet.
+    pub(super) fn may_try(&self, address: IpAddr, name: &str) -> Result<(), AuthRefusal> {
+        self.begin(address, name).map(drop)
+    }
+
     fn begin(&self, address: IpAddr, name: &str) -> Result<Attempt<'_>, AuthRefusal> {
         self.throttle.begin(address, name, Instant::now()).map_err(|throttled| {
             self.metrics.limit(throttled.limit());

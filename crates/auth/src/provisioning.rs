@@ -144,6 +144,8 @@ impl Handle {
         enrollments: &BTreeMap<String, Enrollment>,
         signed: &Signed,
     ) -> Result<((String, RegistrantProof), AccessExpiry), AuthRefusal> {
+        let name = format!("registration {:?} of {}", request.registration_id, request.registry);
+        self.prover.may_try(request.address, &name)?;
         let found = candidates(enrollments, request.registration_id).find_map(|(id, enrollment)| {
             let Attestation::Keys(keys) = &enrollment.attestation else { return None };
             let keys = match enrollment.registration_id {
@@ -152,7 +154,6 @@ impl Handle {
             };
             symmetric::signer(&keys, signed).is_some().then_some((id, keys))
         });
-        let name = format!("registration {:?} of {}", request.registration_id, request.registry);
         let keys = found.as_ref().map(|(_, keys)| keys);
         let (_, end) = self.prover.prove_signed(&name, keys, signed, request.address)?;
         let (id, keys) = found.ok_or_else(|| refused(format!("{name}: no enrolment has such a key")))?;

@@ -38,13 +38,13 @@ impl Hubs {
     }
 
     /// The host name of the registry's hub: that of the setting, or else the first of the names by which the host is `called` that means
-    /// the registry. A name with a wildcard is none.
+    /// the registry. A name with a wildcard is none, and an IPv6 address cannot stand in a connection string.
     pub fn host_of<'a>(
         &'a self,
         registry: &RegistryName,
         called: impl IntoIterator<Item = &'a str>,
     ) -> Result<&'a str, NoHostName> {
-        let fits = |name: &&str| !name.starts_with('*') && self.registry(name) == *registry;
+        let fits = |name: &&str| !name.starts_with('*') && !name.contains(':') && self.registry(name) == *registry;
         let found = self.host(registry).or_else(|| called.into_iter().find(fits));
         found.ok_or_else(|| NoHostName(registry.clone()))
     }

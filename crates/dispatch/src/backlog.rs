@@ -299,6 +299,10 @@ impl Backlog {
     /// Every event before `next` was read from the journal. Queues the jobs of those that the plugin has to handle. Returns true if the plugin has caught up.
     pub(super) fn queue_read(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
+        if inner.stopped {
+            // They stay in the journal, and the plugin is behind.
+            return true;
+        }
         jobs.into_iter().for_each(|job| inner.queues.push(job, 0));
         self.ensure_workers(&mut inner);
         let Some(catch_up) = &mut inner.catch_up else { return true };

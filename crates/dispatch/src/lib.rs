@@ -119,10 +119,13 @@ impl Handle {
     /// Every event with a number below `next` must have been offered to [`EventSink::offer`].
     #[must_use]
     pub fn low_water(&self, next: Seq) -> Seq {
-        // In this order: a plugin that starts to run is added to the table before it is removed from `recovery`.
-        let not_running = self.context.recovery.lock().oldest();
+        // Before and after the table: a plugin that starts to run is added to the table before it is removed from `recovery`, and one that is
+        // switched off is added to `recovery` before it is removed from the table.
+        let starting = self.context.recovery.lock().oldest();
         let table = self.routes.table();
-        table.iter().filter_map(|runner| runner.backlog.oldest()).chain(not_running).fold(next, Seq::min)
+        let running = table.iter().filter_map(|runner| runner.backlog.oldest()).fold(next, Seq::min);
+        let ending = self.context.recovery.lock().oldest();
+        starting.into_iter().chain(ending).fold(running, Seq::min)
     }
 
     /// Waits until the plugins have handled the events that they are handling, and stops them. Queued events stay in the journal.

@@ -76,6 +76,11 @@ impl Manager {
         if let Some(runner) = self.routes.runner(name) {
             canary_end::end(&runner, "the plugin was disabled or removed".into());
         }
+        let was_waiting = self.context.recovery.lock().plugins().contains(name);
+        // Until `Off` is in the journal, the low water must not pass what the plugin has not handled.
+        if let Some(oldest) = self.routes.runner(name).and_then(|runner| runner.backlog.oldest()) {
+            self.context.recovery.lock().keep_position(name.clone(), oldest);
+        }
         let ended = self.routes.remove(name);
         let compiled: Vec<_> = ended.iter().flat_map(|runner| runner.digests()).collect();
         for runner in &ended {
@@ -83,21 +88,23 @@ impl Manager {
             unhandled::keep_as_dead_letters(runner, off).await;
         }
         self.context.warnings.lock().forget(name);
-        let was_waiting = self.context.recovery.lock().forget(name);
         if was_waiting {
             tracing::warn!(plugin = %name, "events of before that it had not handled are lost, because it has not run since the host started");
         }
         if ended.is_empty() && !was_waiting && !self.has_kept_state(name) {
+            self.context.recovery.lock().forget(name);
             return Ok(());
         }
         let was_off_as =
             self.context.lifecycles.lock().get(name).map(|lifecycle| (lifecycle.off_ms.is_some(), lifecycle.removed));
         if ended.is_empty() && !was_waiting && was_off_as.unwrap_or((true, false)) == (true, removed) {
+            self.context.recovery.lock().forget(name);
             return Ok(());
         }
         let timers_lock = timers.lock(name).await;
         let (time_ms, due_again) = (clock::now_ms(), timers_lock.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
+        self.context.recovery.lock().forget(name);
         timers_lock.set_due_again(due_again);
         self.context.lifecycles.lock().change(name, |lifecycle| {
             (lifecycle.off_ms, lifecycle.removed) = (Some(time_ms), removed);

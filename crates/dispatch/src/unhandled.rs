@@ -16,8 +16,9 @@ const TOGETHER: usize = 32;
 
 /// Called when the plugin has stopped, before the entry that switches it off: the dead letters are in the journal before that entry.
 pub(super) async fn keep_as_dead_letters(runner: &Arc<Runner>, off: OffReason) {
+    let is_behind = runner.backlog.len().1;
     let (jobs, left_out) = kept(runner.take_unhandled());
-    let (count, is_behind) = (jobs.len(), runner.backlog.len().1);
+    let count = jobs.len();
     let digest = runner.version().journaled_as.clone();
     let (error, mut entries) = (off.error(), EntryBatch::new(runner));
     for batch in jobs.chunks(TOGETHER) {
@@ -55,9 +56,11 @@ pub(super) async fn keep_as_dead_letters(runner: &Arc<Runner>, off: OffReason) {
 /// The events that become dead letters, oldest first, and how many are too many. The first of `jobs` are kept. The event of a timer is due again, and that
 /// of a dead letter that was redriven has one.
 fn kept(mut jobs: Vec<Job>) -> (Vec<Job>, usize) {
+    // New dead letters must not push out those that were redriven.
+    let most = limits::DEAD_LETTERS.saturating_sub(jobs.iter().filter(|job| job.dead_letter_id.is_some()).count());
     jobs.retain(|job| !matches!(job.event.data, EventData::Timer { .. }) && job.dead_letter_id.is_none());
-    let left_out = jobs.len().saturating_sub(limits::DEAD_LETTERS);
-    jobs.truncate(limits::DEAD_LETTERS);
+    let left_out = jobs.len().saturating_sub(most);
+    jobs.truncate(most);
     jobs.sort_by_key(|job| job.event.seq);
     (jobs, left_out)
 }

@@ -211,7 +211,7 @@ impl Versions {
         self.under_guard.store(false, Ordering::Release);
         let why = why?;
         // Only an operator gives back what an operator has taken away.
-        if let Some(what) = taken_away(&previous.files, &version.files) {
+        if let Some(what) = taken_away(&previous.files, &previous.description.grants, &version.files) {
             return Some((
                 version.clone(),
                 format!(

@@ -47,7 +47,8 @@ pub(super) fn publish(
             let DeviceDelivery { device: attached, outbound } = device_delivery;
             let ids = if peer.version == Version::V5 {
                 let attached = attached.as_ref().map(|device| &device.name.id);
-                mailbox.lock().downlink_ids(attached, device_delivery.downlink_kind())
+                let is_in_subfolder = matches!(outbound, Outbound::Command(command) if !command.subfolder.is_empty());
+                mailbox.lock().downlink_ids(attached, device_delivery.downlink_kind(), is_in_subfolder)
             } else {
                 Vec::new()
             };

@@ -105,9 +105,10 @@ impl Subscriptions {
         self.filters.values().filter_map(of).max()
     }
 
-    /// The Subscription Identifiers of the subscriptions whose target is one of these.
-    pub(super) fn ids(&self, is_meant: impl Fn(SubscriptionTarget) -> bool) -> Vec<u32> {
-        self.filters.values().filter(|(target, _)| is_meant(*target)).filter_map(|(_, id)| *id).collect()
+    /// The Subscription Identifiers of the subscriptions for which `is_meant` holds.
+    pub(super) fn ids(&self, is_meant: impl Fn(&str, SubscriptionTarget) -> bool) -> Vec<u32> {
+        let meant = self.filters.iter().filter(|(filter, (target, _))| is_meant(filter, *target));
+        meant.filter_map(|(_, (_, id))| *id).collect()
     }
 
     /// Whether the client is subscribed to answers to its requests.

@@ -95,9 +95,11 @@ impl Loader {
             && settings.enabled
             && let Some((instead, stored)) = self.stored_version(name, rolled_back.instead.clone()).await
         {
-            if plugin::taken_away(&stored, &settings).is_none() {
+            // What a component asks for is known when it is compiled, and the guard has looked at that.
+            if plugin::taken_away(&stored, &[], &settings).is_none() {
                 let result = self.plugins.upsert(name, instead, stored, None).await;
                 self.plugins.report_rolled_back(name, &rolled_back);
+                windows::store(&self.plugins, &self.history, name).await;
                 return result;
             }
             // An earlier host went back to a version with more grants or higher limits than the plugin's files have.

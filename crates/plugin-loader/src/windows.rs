@@ -39,13 +39,16 @@ pub async fn run(plugins: Arc<Manager>, history: History, shutdown: Cancellation
 pub async fn store(plugins: &Arc<Manager>, history: &History, name: &PluginName) {
     let (plugins, history, name) = (plugins.clone(), history.clone(), name.clone());
     // Supervision: after a panic, the windows of one plugin are stored again when they change.
-    let _ = tokio::task::spawn_blocking(move || write(&plugins, &history, &name)).await;
+    let _ = tokio::task::spawn_blocking(move || write(&plugins, &history, &name, false)).await;
 }
 
-fn write(plugins: &Manager, history: &History, name: &PluginName) {
+fn write(plugins: &Manager, history: &History, name: &PluginName, canary_has_ended: bool) {
     let (mut windows, component) = plugins.windows(name);
     if !plugins.is_running(name) {
-        // Its canary ended because it was switched off; its guard continues when it is enabled.
+        // It is switched off, or the host stops: what is stored continues, but for a canary that has ended.
+        if !canary_has_ended {
+            return;
+        }
         windows.guard = stored(history, name).guard;
     }
     if let Err(error) = history.keep_windows(name, &text(&windows), component.as_deref()) {
@@ -65,7 +68,7 @@ pub fn canary_ended(plugins: &Weak<Manager>, history: &History, name: &PluginNam
             tracing::warn!(plugin = %name, %error, "the history of canaries cannot be written");
         }
         if let Some(plugins) = plugins.upgrade() {
-            write(&plugins, &history, &name);
+            write(&plugins, &history, &name, true);
         }
     });
 }

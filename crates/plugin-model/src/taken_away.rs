@@ -3,23 +3,28 @@
 use std::num::NonZeroU32;
 
 use super::{
-    grants::GrantPatterns,
+    grants::{GrantPatterns, GrantRequest},
     ineffective::covers,
     limits::{Limits, Line},
     rate::Rate,
     settings::PluginSettings,
 };
 
-/// What the settings `before` give and `after` does not, for a message. Returns `None` if that is nothing. A pattern of grants counts as taken
-/// away if it cannot be decided easily whether the other patterns cover it.
+/// What the settings `before` give and `after` does not, for a message. Returns `None` if that is nothing. Without `[grants]`, `before` gives
+/// what its component asks for (`asks`). A pattern of grants counts as taken away if it cannot be decided easily whether the other patterns
+/// cover it.
 #[must_use]
-pub fn taken_away(before: &PluginSettings, after: &PluginSettings) -> Option<String> {
-    grant(before.grants.as_ref(), after.grants.as_ref()).or_else(|| limit(&before.limits, &after.limits))
+pub fn taken_away(before: &PluginSettings, asks: &[GrantRequest], after: &PluginSettings) -> Option<String> {
+    let before_grants = before.grants.clone().unwrap_or_else(|| {
+        let mut all = GrantPatterns::new();
+        asks.iter().for_each(|ask| all.entry(ask.capability).or_default().push(ask.pattern.clone()));
+        all
+    });
+    grant(&before_grants, after.grants.as_ref()).or_else(|| limit(&before.limits, &after.limits))
 }
 
-fn grant(before: Option<&GrantPatterns>, after: Option<&GrantPatterns>) -> Option<String> {
+fn grant(before: &GrantPatterns, after: Option<&GrantPatterns>) -> Option<String> {
     let after = after?;
-    let Some(before) = before else { return Some("every grant that its component asks for".into()) };
     for (capability, patterns) in before {
         let given = after.get(capability).map_or(&[] as &[String], Vec::as_slice);
         let is_given =
@@ -82,6 +87,7 @@ fn is_faster(one: Rate, other: Rate) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grants::Capability;
 
     #[test]
     fn what_is_narrower_than_before_is_taken_away_and_what_is_wider_is_not() {
@@ -95,7 +101,8 @@ mod tests {
             ("[grants]\nconfig = [\"fan-1\"]", "[grants]\ncommand = [\"fan-1\"]", Some("config = [\"fan-1\"]")),
             ("[grants]\npublish = [\"a/#\"]", "[grants]\npublish = [\"a/b\"]", Some("publish = [\"a/#\"]")),
             ("[grants]\npublish = [\"a/b\"]", "[grants]\npublish = [\"a/#\"]", None),
-            ("", "[grants]\nconfig = [\"fan-1\"]", Some("every grant")),
+            ("", "[grants]\nconfig = [\"fan-1\"]", Some("the grant read = [\"lamp-*\"]")),
+            ("", "[grants]\nread = [\"*\"]", None),
             ("[limits]\nmax-targets-per-event = 2", "", None),
             ("", "[limits]\nmax-targets-per-event = 2", Some("a higher limits.max-targets-per-event")),
             ("", "[limits]\nmax-new-targets-per-minute = 2", Some("limits.max-new-targets-per-minute")),
@@ -120,7 +127,8 @@ mod tests {
             ("", "[settings]\nlimit = 3", None),
         ] {
             let parsed = |text: &str| PluginSettings::parse(text).unwrap();
-            let found = taken_away(&parsed(before), &parsed(after));
+            let asks = [GrantRequest { capability: Capability::Read, pattern: "lamp-*".into() }];
+            let found = taken_away(&parsed(before), &asks, &parsed(after));
             match expected {
                 None => assert_eq!(found, None, "{before} / {after}"),
                 Some(expected) => assert!(found.as_ref().unwrap().contains(expected), "{before} / {after}: {found:?}"),

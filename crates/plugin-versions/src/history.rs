@@ -199,10 +199,11 @@ impl History {
         components::write_whole(&path, text.as_bytes())
     }
 
-    /// Whether this text was the last that was given to [`History::keep_windows`], by whatever task.
+    /// Whether this text was the last that was given to [`History::keep_windows`], by whatever task, or there was none yet: then what is stored
+    /// may still have to continue.
     #[must_use]
     pub fn keeps_windows(&self, plugin: &PluginName, text: &str) -> bool {
-        self.windows.lock().get(plugin).is_some_and(|kept| kept == text)
+        self.windows.lock().get(plugin).is_none_or(|kept| kept == text)
     }
 
     /// What continues after a restart, as it was stored. Empty if there is nothing.

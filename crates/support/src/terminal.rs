@@ -1,6 +1,6 @@
 //! The one place that writes to standard output and standard error. What devices, callers and plugins sent may contain escape
 //! sequences and characters that change the direction of the text. On a terminal these are shown as escapes. Into a pipe or a file
-//! every byte is written as it is.
+//! every byte is written as it is, but line ends in what takes one line.
 
 use std::{
     borrow::Cow,
@@ -142,10 +142,18 @@ fn coloured(text: &str) -> String {
     shown
 }
 
-/// One piece of text for a line that holds several: on a terminal without line ends.
+/// What takes one line of the output. It has no line ends, so that a text of a device cannot pass for lines of others.
 #[must_use]
 pub fn piece(text: &str) -> Cow<'_, str> {
-    if is_terminal() { line(text) } else { Cow::Borrowed(text) }
+    if is_terminal() { line(text) } else { one_line(text) }
+}
+
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(['\n', '\r']) {
+        Cow::Owned(text.replace('\n', "\\n").replace('\r', "\\r"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// JSON for output: on a terminal, characters that act there are escaped in JSON's own way.
@@ -208,6 +216,12 @@ mod tests {
     use proptest::{prelude::*, test_runner::Config};
 
     use super::*;
+
+    #[test]
+    fn a_text_in_a_pipe_takes_one_line_and_is_else_as_it_is() {
+        assert_eq!(one_line("a\nb\r\nc\td"), "a\\nb\\r\\nc\td");
+        assert!(matches!(one_line("\u{1b}[2J"), Cow::Borrowed("\u{1b}[2J")));
+    }
 
     #[test]
     fn what_acts_on_a_terminal_is_shown_instead() {

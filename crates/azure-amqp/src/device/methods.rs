@@ -42,7 +42,21 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
         let Outbound::Method(call) = &call else { continue };
         let (rid, message) = (call.rid, message(call));
         let sendable = Sendable::builder().message(message).settled(Some(may_settle(settle))).build();
-        match link.send_batchable(sendable).await {
+        let sent = {
+            let mut sending = std::pin::pin!(link.send_batchable(sendable));
+            loop {
+                tokio::select! {
+                    sent = &mut sending => break sent,
+                    // While the link waits for credit, earlier calls may be refused.
+                    Some((rid, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
+                        if is_refusal(&outcome) {
+                            refused(connection, rid);
+                        }
+                    }
+                }
+            }
+        };
+        match sent {
             // If the device settles nothing, the outcomes of later calls are not awaited: these end with the answer or their time.
             Ok(_) if outcomes.len() >= limits::METHODS_IN_FLIGHT => {}
             Ok(outcome) => outcomes.push(async move { (rid, outcome.await) }),

@@ -68,11 +68,14 @@ impl Connection {
 }
 
 /// The names by which the device can call the host, the best one first: the name that it called (`server_name`), or the address that it
-/// reached. An address that is not in the host's certificate comes last, as the device would refuse the certificate there.
+/// reached. An address that is not in the host's certificate comes last, as the device would refuse the certificate there. So does a loopback
+/// address, which a proxy on the same machine has reached and not the device.
 fn names_of_host(server_name: Option<&str>, address: Option<IpAddr>, mut certified: Vec<String>) -> Vec<String> {
-    let address = address.map(|address| address.to_string());
-    let called = address.clone().filter(|address| certified.contains(address));
+    let called = address.filter(|address| !address.is_loopback()).map(|address| address.to_string());
+    let called = called.filter(|address| certified.contains(address));
     certified.retain(|name| !name.starts_with('*'));
+    certified.sort_by_key(|name| name.parse::<IpAddr>().is_ok());
+    let address = address.map(|address| address.to_string());
     server_name.map(str::to_owned).into_iter().chain(called).chain(certified).chain(address).collect()
 }
 
@@ -96,6 +99,7 @@ mod tests {
             (Some("hub.plant.test"), &["*.plant.test"], "hub.plant.test"),
             (Some("b.test"), &["a.test", "b.test"], "b.test"),
             (None, &["*.plant.test"], "192.0.2.7"),
+            (None, &["198.51.100.1", "plant.test"], "plant.test"),
         ] {
             let names = certified.iter().map(|name| (*name).to_owned()).collect();
             let called = names_of_host(server_name, Some([192, 0, 2, 7].into()), names);

@@ -220,7 +220,7 @@ impl Connection {
         let error = GatewayError { error_type: *kind, device_id, description, mqtt_message_info: info };
         let topic = gateway_errors::topic(&gateway.name.id);
         let message = Arc::new(Message::new(&topic, error.json()));
-        let ids = state.subscriptions.ids(|target| target == SubscriptionTarget::Errors);
+        let ids = state.subscriptions.ids(|_, target| target == SubscriptionTarget::Errors);
         let body = Body::matched(message, false, ids, None);
         let item = Item { qos: QoS::AtMostOnce, body, journaled: None };
         if self.presence.mailbox.offer(&mut state, item) == OfferResult::Full {

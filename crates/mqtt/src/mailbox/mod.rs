@@ -304,7 +304,7 @@ impl Mailbox {
         if !state.online || !state.subscriptions.replies() {
             return;
         }
-        let ids = state.subscriptions.ids(|target| target == SubscriptionTarget::Replies);
+        let ids = state.subscriptions.ids(|_, target| target == SubscriptionTarget::Replies);
         let body = Body::matched(message, false, ids, None);
         if self.offer(state, Item { qos: QoS::AtMostOnce, body, journaled: None }) != OfferResult::Taken {
             self.metrics.limit(limits::names::SESSION_QUEUE);

@@ -59,10 +59,20 @@ impl State {
     }
 
     /// The Subscription Identifiers of the client's subscriptions to the downlink of the attached device, or of its own without one.
-    pub(crate) fn downlink_ids(&self, attached: Option<&DeviceId>, kind: DownlinkKind) -> Vec<u32> {
-        let is_meant = |target| matches!(target, SubscriptionTarget::Downlink(of, _) if of == kind);
-        let Some(device) = attached else { return self.subscriptions.ids(is_meant) };
+    pub(crate) fn downlink_ids(
+        &self,
+        attached: Option<&DeviceId>,
+        kind: DownlinkKind,
+        is_in_subfolder: bool,
+    ) -> Vec<u32> {
+        // `commands` without `/#` does not match the topic of a command with a sub-folder.
+        let matches = |filter: &str| !is_in_subfolder || filter.ends_with('#');
+        let Some(device) = attached else {
+            let is_of_kind = |target| matches!(target, SubscriptionTarget::Downlink(of, _) if of == kind);
+            return self.subscriptions.ids(|filter, target| is_of_kind(target) && matches(filter));
+        };
         let of_device = self.attached_subscriptions.get(device).into_iter().flatten();
-        of_device.filter(|subscription| subscription.kind == kind).filter_map(|subscription| subscription.id).collect()
+        let matching = of_device.filter(|subscription| subscription.kind == kind && matches(&subscription.filter));
+        matching.filter_map(|subscription| subscription.id).collect()
     }
 }
