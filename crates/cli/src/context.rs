@@ -112,6 +112,15 @@ pub fn mqtt(data: Option<&Path>) -> anyhow::Result<SocketAddr> {
     let of_environment = data_of_environment();
     let target = find(HostSelector { admin: None, data: data.or(of_environment.as_deref()) })?;
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
+    if let Some(data) = data
+        && !hosts.iter().any(|host| same(&host.data, data))
+    {
+        // Another host's port would be the wrong one, and MQTT may need no token that shows it.
+        let data = data.display();
+        return Err(wrong(format!(
+            "no host with the data folder {data} was started by this user; name its address with --mqtt"
+        )));
+    }
     Ok(mqtt_of(&target.data, &hosts))
 }
 

@@ -58,6 +58,7 @@ pub struct Manifest {
 pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest, Error> {
     let time = clock::rfc3339(clock::now_ms());
     let (data, to) = (&resolved(data)?, &resolved(to)?);
+    refuse_partial(data)?;
     if fs::symlink_metadata(to).is_ok() {
         return Err(problem(to, &"it is there already; a backup is a new folder"));
     }
@@ -118,10 +119,7 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
     if fs::symlink_metadata(data).is_ok() && !data.is_dir() {
         return Err(problem(data, &"it is no folder, or a link to one that is missing; name a folder with --data"));
     }
-    let name_of = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name()).unwrap_or_default();
-    if fs::read_dir(data).is_ok_and(|mut entries| entries.any(|entry| name_of(entry) != LOST_AND_FOUND)) {
-        return Err(problem(data, &"it is not empty; move what is in it away first, or name another with --data"));
-    }
+    refuse_filled(data)?;
     let beside = with_ending(data, ".restoring");
     if beside.exists() {
         return Err(problem(&beside, &"a restore that was interrupted; delete it first"));
@@ -129,6 +127,9 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
     // Not removed where it has to stay: a mount point, the current folder, or one in a folder of another user.
     let is_current = env::current_dir().is_ok_and(|current| current == *data);
     let stays = data.is_dir() && (is_current || fs::remove_dir(data).is_err());
+    // No host starts in the folder meanwhile, and none has since it was looked at.
+    let _lock = if stays { Some(Lock::take(data)?) } else { None };
+    refuse_filled(data)?;
     let partial = if stays { data.join(RESTORING) } else { beside };
     make_folder(&partial)?;
     copy_folder(from, &partial, &|found| found != path)?;
@@ -138,6 +139,15 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
         put_in_place(&partial, data)?
     }
     Ok(manifest)
+}
+
+/// Refuses a folder in which there is something.
+fn refuse_filled(data: &Path) -> Result<(), Error> {
+    let name_of = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name()).unwrap_or_default();
+    if fs::read_dir(data).is_ok_and(|mut entries| entries.any(|entry| name_of(entry) != LOST_AND_FOUND)) {
+        return Err(problem(data, &"it is not empty; move what is in it away first, or name another with --data"));
+    }
+    Ok(())
 }
 
 /// Moves what is in the folder into `data`, which it is in. A host refuses to start on `data` until the folder is removed.

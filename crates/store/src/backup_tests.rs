@@ -109,5 +109,9 @@ fn no_host_starts_where_a_restore_was_interrupted() {
     fs::create_dir(data.path().join(".restoring")).unwrap();
     let error = open(Options::new(data.path())).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("restore again"), "{error}");
+    let backup = backup(data.path(), None, &data.path().with_extension("backup")).map(drop);
+    for refused in [backup, crate::check(data.path()).map(drop), crate::repair(data.path(), false).map(drop)] {
+        assert!(refused.unwrap_err().to_string().contains("restore again"));
+    }
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "it was changed");
 }

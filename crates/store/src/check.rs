@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Error, decide, lock::Lock, schema};
+use super::{Error, backup::refuse_partial, decide, lock::Lock, schema};
 use switchbox_journal::{FOLDER, inspect, segment::Segment};
 
 /// The result of a check.
@@ -23,6 +23,7 @@ pub fn is_data_folder(path: &Path) -> bool {
 /// Checks the whole store in the folder, which no host may be using. Changes nothing.
 pub fn check(data: &Path) -> Result<Checked, Error> {
     let _lock = Lock::take(data)?;
+    refuse_partial(data)?;
     let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
     let inspection = inspect::inspect(&data.join(FOLDER))?;
     checked.lines.extend(inspection.segments.iter().map(describe));

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Error,
+    backup::refuse_partial,
     decide::{self, Documents},
     lock::Lock,
     quarantine, schema,
@@ -38,6 +39,7 @@ pub struct Repaired {
 /// and the journal is put aside.
 pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let _lock = Lock::take(data)?;
+    refuse_partial(data)?;
     let inspection = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
     let documents = match decide::read_documents(data) {
         Ok(documents) => documents,

@@ -71,7 +71,12 @@ fn method(config: &api::GatewayConfig) -> Option<GatewayAuth> {
 }
 
 /// The patch of the fields in the mask, with the values of `new`.
-pub(crate) fn device_patch(new: api::Device, mask: &Mask) -> Result<DevicePatch, Error> {
+pub(crate) fn device_patch(mut new: api::Device, mask: &Mask) -> Result<DevicePatch, Error> {
+    // A client may send the whole device, with keys of an earlier version that would be refused. Only what the mask names is read.
+    if !mask.paths().any(|path| path == "metadata") {
+        let is_named = |key: &str| mask.paths().any(|path| path.strip_prefix("metadata.") == Some(key));
+        new.metadata.retain(|key, _| is_named(key));
+    }
     let names_endpoint = mask.paths().any(|path| path.starts_with("methodEndpoint"));
     let endpoint = if names_endpoint { endpoint(&new)? } else { None };
     let method = new.gateway_config.as_ref().and_then(method);
@@ -237,6 +242,11 @@ mod tests {
         let request = serde_json::from_str(r#"{"metadata": {"my_room": "hall", "b": "2"}}"#).unwrap();
         device_patch(request, &mask("metadata.my_room,metadata.gone")).unwrap().apply(&mut new);
         assert_eq!(new.metadata, BTreeMap::from([("my_room".into(), "hall".into())]));
+        // A key of an earlier version is read only where the mask names it.
+        let whole = || serde_json::from_str::<api::Device>(r#"{"metadata": {"a,b": "x"}}"#).unwrap();
+        device_patch(whole(), &mask("blocked")).unwrap().apply(&mut new);
+        assert!(!new.blocked && !new.metadata.contains_key("a,b"));
+        assert!(device_patch(whole(), &mask("metadata")).is_err());
         let error = device_patch(api::Device::default(), &mask("blocked,numId")).unwrap_err();
         assert!(error.text.contains("\"numId\""), "{error}");
     }

@@ -52,7 +52,10 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     if options.sas {
         let device = HubConnectionStringRequest { device_id: Some(name.id.to_string()), ..Default::default() };
         let response = hub::ask(client, &name.registry, &device);
-        let (_, text) = response.with_context(|| format!("{name} is registered, but has no connection string"))?;
+        let (_, text) = response.with_context(|| {
+            let (id, registry) = (&name.id, name.registry.id());
+            format!("{name} is registered, but has no connection string yet; `switchbox hub connection-string --device {id} --registry {registry}` shows it")
+        })?;
         example.push_str(&format!("\n{text}"));
     }
     Ok((answer, format!("{name} is registered{example}")))
