@@ -92,13 +92,11 @@ impl Manager {
             tracing::warn!(plugin = %name, "events of before that it had not handled are lost, because it has not run since the host started");
         }
         if ended.is_empty() && !was_waiting && !self.has_kept_state(name) {
-            self.context.recovery.lock().forget(name);
             return Ok(());
         }
         let was_off_as =
             self.context.lifecycles.lock().get(name).map(|lifecycle| (lifecycle.off_ms.is_some(), lifecycle.removed));
         if ended.is_empty() && !was_waiting && was_off_as.unwrap_or((true, false)) == (true, removed) {
-            self.context.recovery.lock().forget(name);
             return Ok(());
         }
         let timers_lock = timers.lock(name).await;

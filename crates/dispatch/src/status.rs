@@ -248,28 +248,15 @@ pub struct PluginStatus {
 mod tests {
     use super::*;
 
-    fn execution(verdict: Verdict) -> Execution {
-        Execution {
-            verdict,
-            effects: Vec::new(),
-            kv: Vec::new(),
-            calls: Vec::new(),
-            logs: Vec::new(),
-            guest_time: Duration::ZERO,
-            awaited: Duration::ZERO,
-            limits_hit: Vec::new(),
-        }
-    }
-
     #[test]
     fn events_are_counted_by_their_outcome_and_executions_apart() {
         let (counters, mut tally) = (Counters::default(), Tally::default());
         // One event traps at each of its five attempts.
-        (0..5).for_each(|_| counters.record(&execution(Verdict::GuestFailed("trap".into())), Duration::ZERO));
+        (0..5).for_each(|_| counters.record(&Execution::of(Verdict::GuestFailed("trap".into())), Duration::ZERO));
         (0..4).for_each(|_| counters.count_retry());
         counters.count_dead_letter();
         // Three executions are done; the effects of one are refused.
-        (0..3).for_each(|_| assert!(tally.add(&execution(Verdict::Done), Duration::ZERO)));
+        (0..3).for_each(|_| assert!(tally.add(&Execution::of(Verdict::Done), Duration::ZERO)));
         counters.count_dead_letter();
         (0..2).for_each(|_| tally.add_done(3));
         counters.add(&tally);

@@ -76,14 +76,10 @@ mod tests {
         let mut behaviour = Behaviour::default();
         for _ in 0..events {
             behaviour.add(Observation::of(&Execution {
-                verdict: verdict.clone(),
                 effects: (0..effects).map(|_| effect(1)).collect(),
-                kv: vec![],
                 calls: vec![call.clone(); calls],
-                logs: vec![],
                 guest_time: Duration::from_micros(us),
-                awaited: Duration::ZERO,
-                limits_hit: vec![],
+                ..Execution::of(verdict.clone())
             }));
         }
         behaviour

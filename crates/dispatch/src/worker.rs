@@ -1,7 +1,7 @@
 //! A worker of one plugin: takes the events of one device, gives them to its instance one after the other, and submits the
 //! outcomes to the journal. An instance that trapped is dropped.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use tracing::Instrument as _;
 
@@ -179,14 +179,5 @@ fn not_started(error: &CallError) -> Execution {
         CallError::Panicked { .. } => Verdict::HostPanicked(error.to_string()),
         _ => Verdict::GuestFailed(error.to_string()),
     };
-    Execution {
-        verdict,
-        effects: Vec::new(),
-        kv: Vec::new(),
-        calls: Vec::new(),
-        logs: Vec::new(),
-        guest_time: Duration::ZERO,
-        awaited: Duration::ZERO,
-        limits_hit: error.limit().into_iter().collect(),
-    }
+    Execution { limits_hit: error.limit().into_iter().collect(), ..Execution::of(verdict) }
 }

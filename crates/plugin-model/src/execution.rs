@@ -84,3 +84,20 @@ pub struct Execution {
     /// The names of the limits that were hit, each once.
     pub limits_hit: Vec<LimitName>,
 }
+
+impl Execution {
+    /// An execution that took no time and has nothing but its verdict.
+    #[must_use]
+    pub fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            effects: Vec::new(),
+            kv: Vec::new(),
+            calls: Vec::new(),
+            logs: Vec::new(),
+            guest_time: Duration::ZERO,
+            awaited: Duration::ZERO,
+            limits_hit: Vec::new(),
+        }
+    }
+}

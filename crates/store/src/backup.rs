@@ -120,17 +120,21 @@ pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
         return Err(problem(data, &"it is no folder, or a link to one that is missing; name a folder with --data"));
     }
     refuse_filled(data)?;
-    let beside = with_ending(data, ".restoring");
+    let beside = with_ending(data, RESTORING);
     if beside.exists() {
         return Err(problem(&beside, &"a restore that was interrupted; delete it first"));
     }
     // Not removed where it has to stay: a mount point, the current folder, or one in a folder of another user.
     let is_current = env::current_dir().is_ok_and(|current| current == *data);
     let stays = data.is_dir() && (is_current || fs::remove_dir(data).is_err());
-    // No host starts in the folder meanwhile, and none has since it was looked at.
-    let _lock = if stays { Some(Lock::take(data)?) } else { None };
-    refuse_filled(data)?;
-    let partial = if stays { data.join(RESTORING) } else { beside };
+    let (_lock, partial) = if stays {
+        // No host starts in the folder meanwhile, and none has since it was looked at.
+        let lock = Lock::take(data)?;
+        refuse_filled(data)?;
+        (Some(lock), data.join(RESTORING))
+    } else {
+        (None, beside)
+    };
     make_folder(&partial)?;
     copy_folder(from, &partial, &|found| found != path)?;
     if stays {

@@ -1,6 +1,6 @@
 //! Connection strings for the SDKs of Azure IoT Hub.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use axum::{
     Json,
@@ -66,9 +66,7 @@ fn host_name<'a>(app: &'a App, registry: &RegistryName, requested: Option<&'a st
         return if called == *registry { Ok(host) } else { Err(Error::invalid(problem()).of_field("hostName")) };
     }
     let certified = &app.handles.listeners.tls_names;
-    let (addresses, names): (Vec<&str>, Vec<&str>) =
-        certified.iter().map(String::as_str).partition(|name| name.parse::<IpAddr>().is_ok());
-    let called = names.into_iter().chain(addresses).chain(certified.is_empty().then_some(LOCAL));
+    let called = certified.iter().map(String::as_str).chain(certified.is_empty().then_some(LOCAL));
     app.hubs.host_of(registry, called).map_err(|problem| {
         // Any name that the setting does not list means the default registry.
         let default = *registry == RegistryName::default_registry();

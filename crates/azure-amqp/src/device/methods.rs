@@ -31,9 +31,7 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
     loop {
         let call = tokio::select! {
             Some((rid, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
-                if is_refusal(&outcome) {
-                    refused(connection, rid);
-                }
+                settled(connection, rid, &outcome);
                 continue;
             }
             _ = link.on_detach() => break,
@@ -48,11 +46,7 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
                 tokio::select! {
                     sent = &mut sending => break sent,
                     // While the link waits for credit, earlier calls may be refused.
-                    Some((rid, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
-                        if is_refusal(&outcome) {
-                            refused(connection, rid);
-                        }
-                    }
+                    Some((rid, outcome)) = outcomes.next(), if !outcomes.is_empty() => settled(connection, rid, &outcome),
                 }
             }
         };
@@ -78,6 +72,13 @@ pub(super) async fn send(connection: &DeviceConnection, mut link: OutgoingLink, 
 /// come over the other one.
 fn is_refusal(outcome: &Result<Outcome, SendError>) -> bool {
     outcome.as_ref().is_ok_and(|outcome| !matches!(outcome, Outcome::Accepted(_)))
+}
+
+/// Fails a call that has an outcome because the device did not take it.
+fn settled(connection: &DeviceConnection, rid: u64, outcome: &Result<Outcome, SendError>) {
+    if is_refusal(outcome) {
+        refused(connection, rid);
+    }
 }
 
 /// Fails the call, which the device did not take.

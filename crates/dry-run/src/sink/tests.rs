@@ -24,14 +24,11 @@ fn execution(payload: &str) -> Execution {
     let config = Effect::Config { device: DeviceNum(9), payload: payload.to_owned().into(), expected: None };
     let kv = KvChange { key: "last".into(), value: Some(payload.to_owned().into()), expected: Some(3) };
     Execution {
-        verdict: Verdict::Done,
         effects: vec![config],
         kv: vec![kv],
-        calls: Vec::new(),
         logs: vec!["info: \"seen\"".into()],
         guest_time: Duration::from_micros(41),
-        awaited: Duration::ZERO,
-        limits_hit: Vec::new(),
+        ..Execution::of(Verdict::Done)
     }
 }
 

@@ -74,7 +74,6 @@ fn names_of_host(server_name: Option<&str>, address: Option<IpAddr>, mut certifi
     let called = address.filter(|address| !address.is_loopback()).map(|address| address.to_string());
     let called = called.filter(|address| certified.contains(address));
     certified.retain(|name| !name.starts_with('*'));
-    certified.sort_by_key(|name| name.parse::<IpAddr>().is_ok());
     let address = address.map(|address| address.to_string());
     server_name.map(str::to_owned).into_iter().chain(called).chain(certified).chain(address).collect()
 }
@@ -99,7 +98,6 @@ mod tests {
             (Some("hub.plant.test"), &["*.plant.test"], "hub.plant.test"),
             (Some("b.test"), &["a.test", "b.test"], "b.test"),
             (None, &["*.plant.test"], "192.0.2.7"),
-            (None, &["198.51.100.1", "plant.test"], "plant.test"),
         ] {
             let names = certified.iter().map(|name| (*name).to_owned()).collect();
             let called = names_of_host(server_name, Some([192, 0, 2, 7].into()), names);

@@ -9,7 +9,8 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-/// In the order of the certificate. Empty if it has none, or cannot be read.
+/// Names before addresses, because a client can be told a name for longer; else in the order of the certificate. Empty if it has none, or
+/// cannot be read.
 pub(super) fn of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some((_, names))) = certificate.tbs_certificate().get_extension::<SubjectAltName>() else {
@@ -20,7 +21,9 @@ pub(super) fn of(certificate: &CertificateDer<'_>) -> Vec<String> {
         GeneralName::IpAddress(octets) => address(octets.as_bytes()).map(|address| address.to_string()),
         _ => None,
     };
-    names.0.iter().filter_map(text).collect()
+    let mut found: Vec<_> = names.0.iter().filter_map(text).collect();
+    found.sort_by_key(|name| name.parse::<IpAddr>().is_ok());
+    found
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {
@@ -33,13 +36,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_addresses_come_in_the_order_of_the_certificate() {
-        for names in
-            [&["*.plant.test", "127.0.0.1", "plant.test", "2001:db8::1"][..], &["127.0.0.1"], &["plant.test"], &[]]
-        {
+    fn names_come_before_addresses_and_both_in_the_order_of_the_certificate() {
+        for (names, expect) in [
+            (
+                &["*.plant.test", "127.0.0.1", "plant.test", "2001:db8::1"][..],
+                &["*.plant.test", "plant.test", "127.0.0.1", "2001:db8::1"][..],
+            ),
+            (&["127.0.0.1"], &["127.0.0.1"]),
+            (&["plant.test"], &["plant.test"]),
+            (&[], &[]),
+        ] {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-            let made = rcgen::generate_simple_self_signed(names.clone()).unwrap();
-            assert_eq!(of(made.cert.der()), names);
+            let made = rcgen::generate_simple_self_signed(names).unwrap();
+            assert_eq!(of(made.cert.der()), expect);
         }
         assert!(of(&CertificateDer::from(vec![1, 2, 3])).is_empty());
     }
