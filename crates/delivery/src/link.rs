@@ -64,7 +64,7 @@ impl From<OutboundCall> for Outbound {
     }
 }
 
-/// A device's connection. Called from the journal's writer thread and from plugins, so its methods must not block.
+/// A device's connection. Called on the thread that has the journal's writer, and from plugins, so its methods must not block.
 pub trait Link: Send + Sync {
     /// Queues the delivery without waking the connection: the caller calls [`Link::wake`] afterwards. Returns false if the queue is full
     /// (the link counts that) or the connection is closing.

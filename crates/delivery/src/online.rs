@@ -85,7 +85,9 @@ impl Online {
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         // Once for all reports, because it takes a lock that the journal's writer needs, too.
         let newest = self.online_device.device.config().filter(|config| config.acknowledged_ms.is_none());
-        let settlements = reports.into_iter().filter_map(|report| match report {
+        let reports = reports.into_iter();
+        let count = reports.size_hint().1.unwrap_or_default();
+        let settled = reports.filter_map(|report| match report {
             DeliveryReport::ConfigAcknowledged { version } => {
                 if let Some(config) = newest.as_ref().filter(|config| config.version == version) {
                     let metrics = &self.inner.metrics;
@@ -117,7 +119,15 @@ impl Online {
                 None
             }
         });
-        self.inner.settle(settlements.collect());
+        let mut settlements = Vec::new();
+        for settlement in settled {
+            // Most acknowledgements are settlements, but what was sent is none, and then no memory is needed.
+            if settlements.is_empty() {
+                settlements.reserve_exact(count);
+            }
+            settlements.push(settlement);
+        }
+        self.inner.settle(settlements);
         for (status, commands) in [(CommandStatus::Acknowledged, accepted), (CommandStatus::Rejected, refused)] {
             if !commands.is_empty() {
                 self.inner.end_commands(&self.online_device.device, status, commands.into_iter(), None);

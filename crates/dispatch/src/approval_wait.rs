@@ -74,7 +74,7 @@ pub(super) fn wait_for_approval(runner: &Arc<Runner>, uncommitted: Box<Uncommitt
             Some(Decided { decision: Decision::Approved { caller }, .. }) => format!("{why}; approved by {caller}"),
             _ => why.clone(),
         };
-        let mut entries = EntryBatch::new(&runner);
+        let mut entries = EntryBatch::new(&runner, 1);
         let next = match &decided {
             Some(Decided { decision: Decision::Approved { .. }, .. }) => {
                 runner.blast_radius.lock().record_approved(uncommitted.effects());

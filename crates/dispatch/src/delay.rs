@@ -56,7 +56,7 @@ impl Drop for HeldBackGuard {
 }
 
 async fn commit_held_back(runner: &Arc<Runner>, mut uncommitted: Uncommitted, held: Duration, key: QueueKey) {
-    let mut entries = EntryBatch::new(runner);
+    let mut entries = EntryBatch::new(runner, 1);
     entries.add_held_back(&mut uncommitted, held);
     let next = outcome::finish(&mut entries, uncommitted).await;
     entries.submit().await;

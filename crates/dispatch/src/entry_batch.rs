@@ -22,7 +22,7 @@ use switchbox_model::{
 };
 use switchbox_plugin_runtime::{Called, Execution, Verdict};
 use switchbox_store::{EntryRefusal, OnCommit, QueueShare, Reply};
-use switchbox_support::clock::Anchor;
+use switchbox_support::{clock::Anchor, histogram::SameBucketRun};
 
 /// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
 const CALL_BYTES: usize = 1024;
@@ -38,8 +38,12 @@ pub(super) struct EntryBatch<'a> {
     /// What the entries take up in the journal's queue, roughly.
     bytes: usize,
     tally: Tally,
+    /// Guest times that are not recorded yet.
+    plugin_time: SameBucketRun,
     /// The version whose executions are in `observations`.
     observed: Option<Arc<Version>>,
+    /// How many events are still to come, as a capacity.
+    to_come: usize,
     /// Executions that are not added to the version's statistics yet.
     observations: Vec<Observation>,
     clock: Anchor,
@@ -48,7 +52,8 @@ pub(super) struct EntryBatch<'a> {
 }
 
 impl<'a> EntryBatch<'a> {
-    pub(super) fn new(runner: &'a Arc<Runner>) -> Self {
+    /// `events`: how many events will be added, as a capacity.
+    pub(super) fn new(runner: &'a Arc<Runner>, events: usize) -> Self {
         let clock = Anchor::now();
         Self {
             runner,
@@ -57,8 +62,10 @@ impl<'a> EntryBatch<'a> {
             sync: false,
             bytes: 0,
             tally: Tally::default(),
+            plugin_time: SameBucketRun::default(),
             observed: None,
-            observations: Vec::new(),
+            observations: Vec::with_capacity(events),
+            to_come: events,
             clock,
             accounted: clock.at(),
         }
@@ -74,11 +81,16 @@ impl<'a> EntryBatch<'a> {
         }
     }
 
-    /// Counts an execution that ended now, with the time that the worker took for it. Returns when it ended, milliseconds since the Unix epoch.
+    /// Counts an execution that ended at `now`, with the time that the worker took for it. Returns when it ended, milliseconds since the Unix epoch.
     pub(super) fn account(&mut self, version: &Version, job: &Job, execution: &Execution, now: Instant) -> u64 {
+        self.to_come = self.to_come.saturating_sub(1);
         let worker_time = now.saturating_duration_since(std::mem::replace(&mut self.accounted, now));
         let trace = traces::execution(self.runner, version, job, execution);
-        self.runner.context.metrics.plugin_time.record_traced(execution.guest_time, trace);
+        let plugin_time = &self.runner.context.metrics.plugin_time;
+        match trace {
+            Some(trace) => plugin_time.record_traced(execution.guest_time, Some(trace)),
+            None => plugin_time.record_in(&mut self.plugin_time, execution.guest_time),
+        }
         if !self.tally.add(execution, worker_time) {
             self.runner.counters.record(execution, worker_time);
         }
@@ -175,7 +187,9 @@ impl<'a> EntryBatch<'a> {
             return;
         }
         let (plugin, digest) = (self.runner.name.clone(), digest.clone());
-        let run = HandledRun { plugin, digest, time_ms, events: vec![handled] };
+        let mut events = Vec::with_capacity(1 + self.to_come);
+        events.push(handled);
+        let run = HandledRun { plugin, digest, time_ms, events };
         self.entries.push((Entry::Handled(run), OnCommit::Nothing));
     }
 
@@ -255,6 +269,7 @@ impl<'a> EntryBatch<'a> {
     /// Submits all entries, when the journal's queue has room.
     pub(super) async fn submit(&mut self) {
         self.runner.counters.add(&std::mem::take(&mut self.tally));
+        self.runner.context.metrics.plugin_time.record_run(std::mem::take(&mut self.plugin_time));
         self.flush_observed(None, "");
         if self.entries.is_empty() {
             return;

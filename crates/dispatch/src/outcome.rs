@@ -49,7 +49,7 @@ pub(super) fn add_if_plain(
     recorded_calls: &mut Option<RecordedCalls>,
 ) -> Option<Judgement> {
     let runner = entries.runner;
-    let now = Instant::now();
+    let now = execution.ended.unwrap_or_else(Instant::now);
     let time_ms = entries.account(version, job, execution, now);
     log_limits_hit(entries, job, execution, now);
     let rolled_back = entries.observe(version, job.event.seq, execution);

@@ -20,7 +20,7 @@ pub(super) async fn keep_as_dead_letters(runner: &Arc<Runner>, off: OffReason) {
     let (jobs, left_out) = kept(runner.take_unhandled());
     let count = jobs.len();
     let digest = runner.version().journaled_as.clone();
-    let (error, mut entries) = (off.error(), EntryBatch::new(runner));
+    let (error, mut entries) = (off.error(), EntryBatch::new(runner, 0));
     for batch in jobs.chunks(TOGETHER) {
         for job in batch {
             let handled = Handled {

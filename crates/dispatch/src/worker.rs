@@ -37,11 +37,11 @@ impl WorkerInstance {
     }
 }
 
-/// A worker's instances; each is started when an event needs it.
+/// A worker's instances; each is started when an event needs it. Boxed, because each event takes one out and puts it back.
 #[derive(Default)]
 struct Instances {
-    in_force: Option<WorkerInstance>,
-    canary: Option<WorkerInstance>,
+    in_force: Option<Box<WorkerInstance>>,
+    canary: Option<Box<WorkerInstance>>,
 }
 
 impl Instances {
@@ -87,7 +87,7 @@ impl Drop for LostWorker<'_> {
 
 /// Handles the jobs until one has to be retried or held back; that and the jobs behind it are put back into their queue.
 async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobBatch) {
-    let mut entries = EntryBatch::new(runner);
+    let mut entries = EntryBatch::new(runner, batch.jobs.len());
     // The first job has waited longest.
     if let Some(first) = batch.jobs.front() {
         entries.record_wait(first);
@@ -145,12 +145,12 @@ async fn handle(runner: &Arc<Runner>, instances: &mut Instances, mut batch: JobB
 /// error: which version does not start, and why.
 async fn usable_instance<'a>(
     runner: &Arc<Runner>,
-    slot: &'a mut Option<WorkerInstance>,
+    slot: &'a mut Option<Box<WorkerInstance>>,
     canary: Option<Arc<Version>>,
 ) -> Result<&'a mut WorkerInstance, Box<(Arc<Version>, CallError)>> {
     // Read before the version: if it changes in between, the next event looks up the version again.
     let epoch = runner.versions.epoch();
-    let usable = slot.take().filter(WorkerInstance::is_usable);
+    let usable = slot.take().filter(|running| running.is_usable());
     let instance = match usable {
         Some(usable) if usable.epoch == epoch => usable,
         usable => {
@@ -162,9 +162,12 @@ async fn usable_instance<'a>(
                 Some(recorded) => recorded.is_of(recording.as_ref(), has_shadow),
             };
             match usable.filter(|usable| Arc::ptr_eq(&usable.version, &version) && matches_recording(usable)) {
-                Some(usable) => WorkerInstance { epoch, ..usable },
+                Some(mut usable) => {
+                    usable.epoch = epoch;
+                    usable
+                }
                 None => match recorded_instance::start(runner, &version, recording, has_shadow).await {
-                    Ok((instance, recorded)) => WorkerInstance { version, epoch, instance, recorded },
+                    Ok((instance, recorded)) => Box::new(WorkerInstance { version, epoch, instance, recorded }),
                     Err(error) => return Err(Box::new((version, error))),
                 },
             }

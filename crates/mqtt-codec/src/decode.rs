@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Buffers are sized for packets of this size, and at first for no more than [`MANY_PACKETS`].
-const TYPICAL_PACKET_BYTES: usize = 64;
+const TYPICAL_PACKET_BYTES: usize = 32;
 const MANY_PACKETS: usize = 64;
 
 /// Reads the packets of one connection after its CONNECT.

@@ -83,9 +83,15 @@ pub(crate) struct DeliveryReports {
     pub(crate) config_sent: bool,
     /// Of the devices that the client has attached as a gateway.
     pub(crate) attached: Vec<(Arc<Device>, DeliveryReport)>,
+    expected: usize,
 }
 
 impl DeliveryReports {
+    /// `expected`: how many reports of the client's own device there may be, as a capacity.
+    pub(crate) fn expecting(expected: usize) -> Self {
+        Self { expected, ..Self::default() }
+    }
+
     /// Reports an item that the client acknowledged (`is_accepted`) or refused.
     pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, is_accepted: bool) {
         let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
@@ -126,7 +132,12 @@ impl DeliveryReports {
 
     fn push(&mut self, device: Option<Arc<Device>>, report: DeliveryReport) {
         match device {
-            None => self.own.push(report),
+            None => {
+                if self.own.is_empty() {
+                    self.own.reserve(self.expected);
+                }
+                self.own.push(report);
+            }
             Some(device) => self.attached.push((device, report)),
         }
     }

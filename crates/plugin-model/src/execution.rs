@@ -1,6 +1,6 @@
 //! A guest's setup, its calls, and the result of a call: verdict, effects and changes of its state.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -83,6 +83,8 @@ pub struct Execution {
     pub awaited: Duration,
     /// The names of the limits that were hit, each once.
     pub limits_hit: Vec<LimitName>,
+    /// When the guest's call ended. `None` if that is not known, such as after a panic of the host in it.
+    pub ended: Option<Instant>,
 }
 
 impl Execution {
@@ -98,6 +100,7 @@ impl Execution {
             guest_time: Duration::ZERO,
             awaited: Duration::ZERO,
             limits_hit: Vec::new(),
+            ended: None,
         }
     }
 }

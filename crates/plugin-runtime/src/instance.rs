@@ -1,7 +1,7 @@
 //! One running guest, which handles one event at a time and returns its effects. The caller applies them. A guest that trapped is not
 //! called again.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use wasmtime::{
     Store,
@@ -65,7 +65,7 @@ impl Instance {
     /// Gives the guest one event.
     pub async fn handle(&mut self, call: Call<'_>) -> Execution {
         if self.poisoned {
-            return self.execution(Verdict::GuestFailed("the instance was used after it failed".into()));
+            return self.execution(Verdict::GuestFailed("the instance was used after it failed".into()), None);
         }
         self.poisoned = true;
         let state = self.store.data_mut();
@@ -83,6 +83,7 @@ impl Instance {
             let call = pin!(on_event.call_async(&mut self.store, (event,)));
             tasks::caught(Metered { meter: &meter, call }).await
         };
+        let ended = handled.is_ok().then(|| meter.ended());
         let verdict = match handled {
             Ok(Ok((disposition,))) => {
                 self.poisoned = false;
@@ -101,7 +102,7 @@ impl Instance {
             }
             Err(panic) => Verdict::HostPanicked(panic.to_string()),
         };
-        self.execution(verdict)
+        self.execution(verdict, ended)
     }
 
     /// Cuts a text of the guest, which may be as long as its memory.
@@ -115,7 +116,7 @@ impl Instance {
         }
     }
 
-    fn execution(&mut self, verdict: Verdict) -> Execution {
+    fn execution(&mut self, verdict: Verdict, ended: Option<Instant>) -> Execution {
         let state = self.store.data_mut();
         let (logs, cut) = state.output.take();
         let call = &mut state.call;
@@ -134,6 +135,7 @@ impl Instance {
             guest_time: state.meter.computed(),
             awaited: call.awaited + state.meter.slept(),
             limits_hit,
+            ended,
         }
     }
 }

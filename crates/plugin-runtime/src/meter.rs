@@ -17,6 +17,8 @@ pub(super) struct Meter {
     computed: AtomicU64,
     /// When the current poll started, nanoseconds since `origin`.
     poll_began: AtomicU64,
+    /// When the last poll ended, nanoseconds since `origin`.
+    poll_ended: AtomicU64,
     /// Nanoseconds that the guest slept in this call.
     slept: AtomicU64,
     /// Nanoseconds of computing and sleeping that the call may use.
@@ -31,6 +33,7 @@ impl Meter {
             origin: Instant::now(),
             computed: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
+            poll_ended: AtomicU64::new(0),
             slept: AtomicU64::new(0),
             budget: AtomicU64::new(0),
             passed: AtomicU64::new(0),
@@ -69,6 +72,11 @@ impl Meter {
         Duration::from_nanos(self.computed.load(Relaxed))
     }
 
+    /// When the last poll ended.
+    pub(super) fn ended(&self) -> Instant {
+        self.origin + Duration::from_nanos(self.poll_ended.load(Relaxed))
+    }
+
     pub(super) fn slept(&self) -> Duration {
         Duration::from_nanos(self.slept.load(Relaxed))
     }
@@ -91,7 +99,9 @@ impl<F: Future> Future for Metered<'_, F> {
         let began = self.meter.now();
         self.meter.poll_began.store(began, Relaxed);
         let result = self.call.as_mut().poll(context);
-        self.meter.computed.fetch_add(self.meter.now().saturating_sub(began), Relaxed);
+        let ended = self.meter.now();
+        self.meter.poll_ended.store(ended, Relaxed);
+        self.meter.computed.fetch_add(ended.saturating_sub(began), Relaxed);
         result
     }
 }

@@ -40,6 +40,8 @@ struct Captured {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     error_tail: Vec<u8>,
+    /// Something was written since the last call.
+    is_written: bool,
 }
 
 impl Output {
@@ -59,6 +61,9 @@ impl Output {
     /// The lines of this call and the limits that were hit; empties it for the next call.
     pub(super) fn take(&self) -> (Vec<String>, Vec<LimitName>) {
         let mut captured = self.0.lock();
+        if !captured.is_written {
+            return (Vec::new(), Vec::new());
+        }
         for (source, open) in
             [("stdout", std::mem::take(&mut captured.stdout)), ("stderr", std::mem::take(&mut captured.stderr))]
         {
@@ -67,6 +72,7 @@ impl Output {
             }
         }
         captured.error_tail.clear();
+        captured.is_written = false;
         let (lines, hit) = captured.lines.take();
         drop(captured);
         (lines.into_iter().map(|(level, text)| format!("{level}: {text}")).collect(), hit)
@@ -84,10 +90,12 @@ impl Output {
 
 impl Captured {
     fn line(&mut self, level: &'static str, message: &str) {
+        self.is_written = true;
         self.lines.push(self.bounds, level, "warn", message);
     }
 
     fn write(&mut self, source: Source, bytes: &[u8]) {
+        self.is_written = true;
         if source == Source::Stderr {
             self.error_tail.extend_from_slice(bytes);
             let excess = self.error_tail.len().saturating_sub(ERROR_TAIL_BYTES);

@@ -19,6 +19,7 @@ use super::{
     queries::DocumentRead,
 };
 use switchbox_model::{Entry, Seq};
+use switchbox_support::threads;
 
 /// How long an entry that no caller waits for may wait for others to share its commit.
 const UNAWAITED_DELAY: Duration = Duration::from_millis(20);
@@ -68,7 +69,16 @@ pub(super) enum Item {
 /// The writer, for a thread that submits entries and finds it idle.
 pub(super) trait IdleWriter: Send + Sync {
     /// Writes and applies what is queued, on this thread. Returns false if the writer's thread has to do it.
-    fn write_here(&self) -> bool;
+    fn write_here(&self, submitted: Submitted) -> bool;
+}
+
+/// What a thread has submitted and may write itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Submitted {
+    /// A few entries that do not wait for the disk.
+    Few,
+    /// One entry, for which its caller waits until it is on the disk.
+    Awaited,
 }
 
 /// The content of the queue.
@@ -76,7 +86,7 @@ struct Queue {
     items: Vec<Item>,
     /// A caller waits for one of the items.
     urgent: bool,
-    /// One of the items waits for the disk, or is not an entry.
+    /// One of the items waits for the disk, or is not an entry. Only [`Submitted::Awaited`] is written by another thread all the same.
     for_thread: bool,
     next_seq: u64,
     /// The first numbers of the entries that were appended and whose events are being offered to the plugins: at most one per thread.
@@ -126,6 +136,15 @@ impl Queue {
         }
         self.items.push(item);
         QueuePosition(self.position)
+    }
+
+    /// Whether the submitter may write what is queued.
+    fn may_be_written_here(&self, submitted: Submitted) -> bool {
+        match submitted {
+            Submitted::Few => !self.for_thread && self.items.len() <= WRITTEN_HERE,
+            // Not beside events: what plugins make of them shares their commit, which the writer's thread waits for.
+            Submitted::Awaited => matches!(self.items.as_slice(), [Item::Entry(_)]) && self.offering.is_empty(),
+        }
     }
 
     fn take(&mut self, into: &mut Vec<Item>) {
@@ -190,6 +209,10 @@ impl AppendQueue {
     /// Queues items in this order. If little is queued, nothing of it is for the writer's thread, and the writer is idle, this thread writes
     /// and applies it: the entries then do not wait for two changes of threads. The caller holds no lock.
     pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
+        self.push_or_write(items, Submitted::Few);
+    }
+
+    fn push_or_write(&self, items: impl IntoIterator<Item = Item>, submitted: Submitted) {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
@@ -204,9 +227,9 @@ impl AppendQueue {
             queue.push(item);
         }
         queue.urgent = true;
-        let may_write = !queue.for_thread && queue.items.len() <= WRITTEN_HERE;
+        let may_write = queue.may_be_written_here(submitted);
         drop(queue);
-        let is_written = may_write && self.idle_writer.get().is_some_and(|writer| writer.write_here());
+        let is_written = may_write && self.idle_writer.get().is_some_and(|writer| writer.write_here(submitted));
         if !is_written {
             self.filled.notify_one();
         }
@@ -223,6 +246,18 @@ impl AppendQueue {
         self.push(entries.into_iter().map(|(entry, on_commit)| {
             Item::Entry(QueuedEntry { first: None, entry, sync, on_commit, permit: permit.take() })
         }));
+    }
+
+    /// Queues an entry whose caller waits until it is on the disk. On an idle host with a fast disk this thread writes it and waits for the disk:
+    /// that takes less time than two changes of threads. The caller holds no lock of a thread.
+    pub(super) fn submit_awaited(&self, entry: Entry, on_commit: OnCommit, permit: QueuePermit) {
+        let item = Item::Entry(QueuedEntry { first: None, entry, sync: true, on_commit, permit: Some(permit) });
+        // Other work could keep this thread from a processor while it has the writer, and with it everything that waits for the journal.
+        if threads::has_foreground(Instant::now()) || self.expected_entries.load(Ordering::Relaxed) > 0 {
+            self.push([item]);
+        } else {
+            self.push_or_write([item], Submitted::Awaited);
+        }
     }
 
     /// Queues an entry that no caller waits for: it is written with the next batch, or after `UNAWAITED_DELAY` in a batch of its own.
@@ -338,9 +373,9 @@ impl AppendQueue {
     }
 
     /// As [`AppendQueue::take`], unless the writer's thread has to write them. Returns whether they were taken.
-    pub(super) fn take_for_submitter(&self, into: &mut Vec<Item>) -> bool {
+    pub(super) fn take_for_submitter(&self, submitted: Submitted, into: &mut Vec<Item>) -> bool {
         let mut queue = self.queue.lock();
-        let is_taken = !queue.for_thread && !queue.closed && queue.items.len() <= WRITTEN_HERE;
+        let is_taken = queue.may_be_written_here(submitted) && !queue.closed;
         if is_taken {
             queue.take(into);
         }

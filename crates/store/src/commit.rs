@@ -1,4 +1,4 @@
-//! What follows the commit of an entry: a callback on the writer's thread, or waking a task that reads how far the journal has got.
+//! What follows the commit of an entry: a callback on the thread that has the writer, or waking a task that reads how far the journal has got.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ pub use switchbox_model::QueuePosition;
 
 use super::{Error, Reply};
 
-/// Called once, on the writer's thread, after the entry is in the journal and applied (or could not be written). Must not
+/// Called once, on the thread that has the writer, after the entry is in the journal and applied (or could not be written). Must not
 /// block.
 pub type CommitCallback = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 

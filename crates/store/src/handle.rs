@@ -56,7 +56,7 @@ impl Handle {
         let on_commit = OnCommit::Call(Box::new(move |result| {
             let _ = done.send(result);
         }));
-        self.submit([(entry, on_commit)], true, Some(permit));
+        self.append_queue.submit_awaited(entry, on_commit, permit);
         reply.await.map_err(|_| Error::Closed)?
     }
 

@@ -115,7 +115,13 @@ impl WriteBatch {
             return false;
         }
         let found = waiting.and_then(|versions| {
-            let at = versions.binary_search_by_key(&version, |config| config.version).ok()?;
+            // Versions are usually consecutive, so the index follows from the first one. A search would read several of them, which are in the
+            // caches of other processors.
+            let ahead = version.checked_sub(versions.front()?.version).and_then(|ahead| usize::try_from(ahead).ok())?;
+            let at = match versions.get(ahead) {
+                Some(config) if config.version == version => ahead,
+                _ => versions.binary_search_by_key(&version, |config| config.version).ok()?,
+            };
             versions.get_mut(at)
         });
         match found {

@@ -2,7 +2,8 @@
 //! applies them, says how far the journal has got, and runs what follows each entry (`OnCommit`). Entries that were queued meanwhile are the next batch.
 //!
 //! It has a thread of its own. A thread that submits a few entries which do not wait for the disk takes the writer if it is idle: all
-//! that it then does is a copy into the page cache and the change of what is in memory.
+//! that it then does is a copy into the page cache and the change of what is in memory. On an idle host a caller that waits for its entry takes the
+//! writer, too, and waits for the disk itself.
 
 use std::{
     iter::Peekable,
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::{
     Error, Machine,
-    append_queue::{AppendQueue, IdleWriter, Item, QueuedEntry},
+    append_queue::{AppendQueue, IdleWriter, Item, QueuedEntry, Submitted},
     commit::{OnCommit, QueuePosition},
     docs::Doc,
     materialise::MaterialiserRequest,
@@ -40,6 +41,9 @@ const GATHER_ENTRIES: usize = 8;
 /// Bytes that the journal's file has room for when a submitter writes: another file is begun by the writer's thread, as that waits for
 /// the disk.
 const ROOM_HERE: u64 = 64 * 1024;
+
+/// A submitter waits for the disk itself only while a durable commit takes no longer than this, lately: the tasks of its thread wait meanwhile.
+const WAIT_HERE: Duration = Duration::from_micros(500);
 
 pub(super) struct Writer<M> {
     pub(super) journal: Journal,
@@ -135,7 +139,7 @@ impl<M: Machine> Writer<M> {
             let mut waiting = std::mem::take(&mut items).into_iter().peekable();
             writer.send_unsent();
             while waiting.peek().is_some() {
-                writer.batch(&mut waiting);
+                writer.batch(&mut waiting, true);
                 writer.send_unsent();
             }
         }
@@ -144,13 +148,14 @@ impl<M: Machine> Writer<M> {
     }
 
     /// Writes the few items that are queued, on the thread that queued the last of them.
-    fn write_here(&mut self) -> bool {
-        if self.failed.is_some() || self.unsent.is_some() || !self.journal.has_room(ROOM_HERE) {
+    fn write_here(&mut self, submitted: Submitted) -> bool {
+        let is_slow = submitted == Submitted::Awaited && self.commit_time > WAIT_HERE;
+        if is_slow || self.failed.is_some() || self.unsent.is_some() || !self.journal.has_room(ROOM_HERE) {
             return false;
         }
         let mut items = Vec::new();
-        self.append_queue.take_for_submitter(&mut items) && {
-            self.batch(&mut items.into_iter().peekable());
+        self.append_queue.take_for_submitter(submitted, &mut items) && {
+            self.batch(&mut items.into_iter().peekable(), false);
             true
         }
     }
@@ -161,8 +166,8 @@ impl<M: Machine> Writer<M> {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
-    /// Writes and applies the next items of `waiting`, as many as are written together.
-    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>) {
+    /// Writes and applies the next items of `waiting`, as many as are written together. `gathers`: may wait for what plugins make of their events.
+    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, gathers: bool) {
         let mut capacity = self.max_entries();
         let mut batch =
             CommitBatch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..CommitBatch::default() };
@@ -173,7 +178,7 @@ impl<M: Machine> Writer<M> {
         });
         self.append_queue.expected_arrived(batch.add(fitting));
         // Not if entries are waiting that did not fit: the journal has the order in which entries were queued.
-        if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
+        if gathers && batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
             let mut late_items = Vec::new();
@@ -313,10 +318,10 @@ impl<M: Machine> Writer<M> {
 }
 
 impl<M: Machine> IdleWriter for Weak<Mutex<Writer<M>>> {
-    fn write_here(&self) -> bool {
+    fn write_here(&self, submitted: Submitted) -> bool {
         let Some(writer) = self.upgrade() else { return false };
         let Some(mut writer) = writer.try_lock() else { return false };
-        let write = || threads::as_journal_writer(|| writer.write_here());
+        let write = || threads::as_journal_writer(|| writer.write_here(submitted));
         let written = std::panic::catch_unwind(AssertUnwindSafe(write));
         written.unwrap_or_else(|_| {
             let panicked = Error::Panicked { thread: "journal-writer" };

@@ -41,6 +41,14 @@ struct Inner {
     exemplars: Mutex<BTreeMap<usize, TracedSample>>,
 }
 
+/// Durations of one bucket that follow each other, recorded together by [`Histogram::record_in`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SameBucketRun {
+    bucket: usize,
+    count: u64,
+    sum_ns: u64,
+}
+
 /// What belonged to a sampled trace. Its text is made only for a scraper.
 #[derive(Debug, Clone, Copy)]
 struct TracedSample {
@@ -49,15 +57,39 @@ struct TracedSample {
     time_ms: u64,
 }
 
+/// The index of the duration's bucket, and its nanoseconds.
+fn bucket_of(took: Duration) -> (usize, u64) {
+    let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    (BOUNDS_US.partition_point(|bound| *bound < us), u64::try_from(took.as_nanos()).unwrap_or(u64::MAX))
+}
+
 impl Histogram {
+    /// Adds a duration to the run. It is recorded when a duration of another bucket comes, or by [`Histogram::record_run`], so the shared counters
+    /// are written less often.
+    pub fn record_in(&self, run: &mut SameBucketRun, took: Duration) {
+        let (bucket, ns) = bucket_of(took);
+        if run.bucket != bucket {
+            self.record_run(std::mem::take(run));
+            run.bucket = bucket;
+        }
+        run.count += 1;
+        run.sum_ns += ns;
+    }
+
+    /// Records the durations of a run.
+    pub fn record_run(&self, run: SameBucketRun) {
+        if run.count > 0
+            && let Some(counter) = self.0.buckets.get(run.bucket)
+        {
+            counter.fetch_add(run.count, Ordering::Relaxed);
+            self.0.sum_ns.fetch_add(run.sum_ns, Ordering::Relaxed);
+        }
+    }
+
     /// Records a duration, with the trace that it belongs to, if that is sampled.
     pub fn record_traced(&self, took: Duration, trace: Option<TraceId>) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
-        if let Some(counter) = self.0.buckets.get(bucket) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        self.0.sum_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let (bucket, sum_ns) = bucket_of(took);
+        self.record_run(SameBucketRun { bucket, count: 1, sum_ns });
         if let Some(trace) = trace {
             let seen = TracedSample { trace, value: took.as_secs_f64(), time_ms: clock::now_ms() };
             self.0.exemplars.lock().insert(bucket, seen);

@@ -65,6 +65,9 @@ pub struct Options {
     /// Messages under way on each connection
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub window: u16,
+    /// Measure these loads instead: connections, and messages under way on each, such as 100x1,10x16
+    #[arg(long, value_name = "CONNECTIONSxMESSAGES,…", value_delimiter = ',', value_parser = parse_load, conflicts_with_all = ["connections", "window", "host"])]
+    pub loads: Vec<(usize, usize)>,
     /// Threads of the load client
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub client_threads: u16,
@@ -162,10 +165,22 @@ fn measurement(options: &Options, folder: &Path) -> Measure {
         warm_up: if options.quick { half_a_second / 2 } else { options.warm_up },
         rounds: if options.quick { 1 } else { usize::from(options.rounds) },
         threads: usize::from(options.client_threads),
-        loads: loads(&options.connections, usize::from(options.window)),
+        loads: match options.loads.as_slice() {
+            [] => loads(&options.connections, usize::from(options.window)),
+            loads => loads.to_vec(),
+        },
         qos: options.qos.iter().map(|qos| if *qos == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce }).collect(),
         folder: folder.to_owned(),
     }
+}
+
+/// Parses `CONNECTIONSxWINDOW`.
+fn parse_load(text: &str) -> Result<(usize, usize), String> {
+    let parsed =
+        text.split_once('x').and_then(|(connections, window)| Some((connections.parse().ok()?, window.parse().ok()?)));
+    parsed
+        .filter(|(connections, window)| (1..=10_000).contains(connections) && (1..=1_000).contains(window))
+        .ok_or_else(|| "expected CONNECTIONSxMESSAGES, at most 10000x1000, such as 100x1".into())
 }
 
 /// Connections and messages in flight on each: one connection alone, the largest number with one message each (a house full of

@@ -20,11 +20,15 @@ use super::{
 };
 
 /// What is different on this program's host: the other one runs with the defaults.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Pairs {
     /// Compare this program's host with that of another program, pair by pair: another build, or this one again
     #[arg(long, value_name = "FILE", help_heading = "Comparing two hosts")]
     pub against: Option<PathBuf>,
+    /// Start both hosts anew this often, and measure all rounds with each start: two processes of one program differ, too
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "against", help_heading = "Comparing two hosts",
+        value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub starts: u16,
     /// An option of `serve` for this program's host alone, such as --with=--max-connections=500; may be given again
     #[arg(long, value_name = "OPTION", requires = "against", help_heading = "Comparing two hosts")]
     pub with: Vec<String>,
@@ -65,14 +69,26 @@ pub(super) struct Compared {
     traced: Option<Traced>,
 }
 
-/// The two hosts.
+/// The two hosts, and what the load on `this` is traced with.
 struct Hosts<'a> {
     this: &'a Server,
     other: &'a Server,
-    /// The plugin of `this` is recorded in each turn.
-    recorded: Option<(&'a Admin, Recorded)>,
-    /// `this` sends traces there.
-    traced: Option<(&'a Admin, &'a Collector, Traced)>,
+    /// The admin API of `this`.
+    admin: &'a Admin,
+    collector: Option<&'a Collector>,
+}
+
+/// One load, and what was measured of it so far.
+struct Series {
+    qos: Qos,
+    load: (usize, usize),
+    name: &'static str,
+    traffic: Traffic,
+    pairs: Vec<[Sample; 2]>,
+    /// `None` if the plugin is not recorded.
+    recorded: Option<Recorded>,
+    /// `None` if no traces are sent.
+    traced: Option<Traced>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -102,41 +118,49 @@ impl Pairs {
             Some(ratio) => Some((Collector::start().await?, ratio)),
             None => None,
         };
-        let traces = collector.iter().flat_map(|(collector, ratio)| collector.options(*ratio));
-        let options: Vec<_> = self.with.iter().cloned().chain(traces).collect();
-        let this = Server::host(&servers::folder(&measure.folder, "this")?, None, &options).await?;
-        let other = Server::host(&servers::folder(&measure.folder, "other")?, Some(other), &[]).await?;
-        let admin = this.admin.as_ref().context("the host has no admin API")?;
-        (0..self.with_consoles).for_each(|_| admin.follow());
+        let mut all = self.series(measure);
         let mut runs = Runs::default();
-        let kinds = [("relay", Traffic::Relay), ("plain", Traffic::Echo)];
-        let progress = Progress::new(measure.loads.len() * measure.qos.len() * kinds.len() * measure.rounds);
-        let mut compared = Vec::new();
-        for qos in &measure.qos {
-            for load in &measure.loads {
-                for (name, traffic) in kinds {
-                    let mut samples = Vec::new();
-                    let recorded = self.with_recording.then(|| (admin, Recorded::default()));
-                    let traced = collector.as_ref().map(|(collector, _)| (admin, collector, Traced::default()));
-                    let mut hosts = Hosts { this: &this, other: &other, recorded, traced };
-                    for round in 0..measure.rounds {
-                        let (connections, window) = *load;
-                        progress.step(&format!("{name}, {connections} × {window}, QoS {}", qos.level()));
-                        samples.push(hosts.pair(measure, round, traffic, *load, *qos, &mut runs).await?);
-                    }
-                    let recorded = hosts.recorded.map(|(_, recorded)| recorded);
-                    let traced = hosts.traced.map(|(_, _, traced)| traced);
-                    compared.push(Compared { recorded, traced, ..Compared::of(*load, *qos, name, &samples) });
-                }
+        let progress = Progress::new(all.len() * measure.rounds * usize::from(self.starts));
+        for start in 1..=self.starts {
+            let traces = collector.iter().flat_map(|(collector, ratio)| collector.options(*ratio));
+            let options: Vec<_> = self.with.iter().cloned().chain(traces).collect();
+            let folder = |name: &str| servers::folder(&measure.folder, name);
+            let folders = [folder("this")?, folder("other")?];
+            let [of_this, of_other] = &folders;
+            let this = Server::host(of_this, None, &options).await?;
+            let other = Server::host(of_other, Some(other), &[]).await?;
+            let admin = this.admin.as_ref().context("the host has no admin API")?;
+            (0..self.with_consoles).for_each(|_| admin.follow());
+            let collector = collector.as_ref().map(|(collector, _)| collector);
+            let hosts = Hosts { this: &this, other: &other, admin, collector };
+            for series in &mut all {
+                hosts.add_rounds(series, measure, usize::from(start), &mut runs, &progress).await?;
+            }
+            this.end().await;
+            other.end().await;
+            anyhow::ensure!(runs.errors.is_empty(), "a connection broke in {}", runs.errors.join(", "));
+            for folder in folders {
+                std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }
-        anyhow::ensure!(runs.errors.is_empty(), "a connection broke in {}", runs.errors.join(", "));
-        this.end().await;
-        other.end().await;
         if let Some((collector, _)) = collector {
             collector.end().await;
         }
-        Ok(compared)
+        Ok(all.into_iter().map(Compared::from).collect())
+    }
+
+    /// All loads, with nothing measured.
+    fn series(&self, measure: &Measure) -> Vec<Series> {
+        let kinds = [("relay", Traffic::Relay), ("plain", Traffic::Echo)];
+        let loads = measure.qos.iter().flat_map(|qos| measure.loads.iter().map(move |load| (*qos, *load)));
+        loads
+            .flat_map(|(qos, load)| kinds.map(|(name, traffic)| (qos, load, name, traffic)))
+            .map(|(qos, load, name, traffic)| {
+                let recorded = self.with_recording.then(Recorded::default);
+                let traced = self.with_traces.map(|_| Traced::default());
+                Series { qos, load, name, traffic, pairs: Vec::new(), recorded, traced }
+            })
+            .collect()
     }
 }
 
@@ -169,49 +193,55 @@ pub(super) async fn azure(measure: &Measure) -> anyhow::Result<Vec<Compared>> {
 }
 
 impl Hosts<'_> {
-    /// One run on each host; the order alternates from round to round.
-    async fn pair(
-        &mut self,
+    /// Measures the series once for each round. Which host is first alternates from round to round, and from start to start.
+    async fn add_rounds(
+        &self,
+        series: &mut Series,
         measure: &Measure,
-        round: usize,
-        traffic: Traffic,
-        load: (usize, usize),
-        qos: Qos,
+        start: usize,
         runs: &mut Runs,
-    ) -> anyhow::Result<[Sample; 2]> {
-        if round.is_multiple_of(2) {
-            let this = self.sample(measure, traffic, load, qos, runs).await?;
-            Ok([this, measure.sample(self.other, traffic, load, qos, runs).await?])
-        } else {
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        let Series { qos, load, name, traffic, .. } = *series;
+        for round in 0..measure.rounds {
+            let (connections, window) = load;
+            progress.step(&format!("{name}, {connections} × {window}, QoS {}", qos.level()));
+            let this_first = (start + round).is_multiple_of(2);
+            let this = if this_first { Some(self.sample(series, measure, runs).await?) } else { None };
             let other = measure.sample(self.other, traffic, load, qos, runs).await?;
-            Ok([self.sample(measure, traffic, load, qos, runs).await?, other])
+            let this = match this {
+                Some(this) => this,
+                None => self.sample(series, measure, runs).await?,
+            };
+            series.pairs.push([this, other]);
         }
+        Ok(())
     }
 
     /// One run on this program's host.
-    async fn sample(
-        &mut self,
-        measure: &Measure,
-        traffic: Traffic,
-        load: (usize, usize),
-        qos: Qos,
-        runs: &mut Runs,
-    ) -> anyhow::Result<Sample> {
-        if let Some((admin, _)) = &self.recorded {
-            Recorded::begin(admin).await?;
+    async fn sample(&self, series: &mut Series, measure: &Measure, runs: &mut Runs) -> anyhow::Result<Sample> {
+        if series.recorded.is_some() {
+            Recorded::begin(self.admin).await?;
         }
-        let begun = match &self.traced {
-            Some((admin, collector, _)) => Some(Traced::begin(admin, collector).await?),
+        let begun = match self.collector {
+            Some(collector) => Some((Traced::begin(self.admin, collector).await?, collector)),
             None => None,
         };
-        let sample = measure.sample(self.this, traffic, load, qos, runs).await?;
-        if let (Some((admin, collector, traced)), Some(begun)) = (&mut self.traced, begun) {
-            traced.end(begun, admin, collector).await?;
+        let sample = measure.sample(self.this, series.traffic, series.load, series.qos, runs).await?;
+        if let (Some(traced), Some((begun, collector))) = (&mut series.traced, begun) {
+            traced.end(begun, self.admin, collector).await?;
         }
-        if let Some((admin, recorded)) = &mut self.recorded {
-            recorded.end(admin).await?;
+        if let Some(recorded) = &mut series.recorded {
+            recorded.end(self.admin).await?;
         }
         Ok(sample)
+    }
+}
+
+impl From<Series> for Compared {
+    fn from(series: Series) -> Self {
+        let Series { qos, load, name, traffic: _, pairs, recorded, traced } = series;
+        Self { recorded, traced, ..Self::of(load, qos, name, &pairs) }
     }
 }
 

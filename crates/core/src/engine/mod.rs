@@ -1,4 +1,4 @@
-//! Applies journal entries: the only place where entries become devices, documents and deliveries. It runs on the writer's thread
+//! Applies journal entries: the only place where entries become devices, documents and deliveries. It runs on the thread that has the writer
 //! after the commit, and at the start for the entries that the documents miss. Both give the same documents, because the result
 //! depends on the entries alone and not on clocks, settings or connections (`replay_tests.rs`).
 

@@ -49,7 +49,7 @@ pub struct EndedCommand {
     pub status: CommandStatus,
 }
 
-/// Called once, on the writer's thread, when the events are durable (those of QoS 0: written), or with the reason why they never will be. Must be
+/// Called once, on the thread that has the journal's writer, when the events are durable (those of QoS 0: written), or with the reason why they never will be. Must be
 /// quick and must not block.
 pub type EventsCommitted = Box<dyn FnOnce(Result<(), Error>) + Send>;
 

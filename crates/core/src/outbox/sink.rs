@@ -6,7 +6,7 @@ use crate::registry::Device;
 use switchbox_model::Message;
 use switchbox_store::{CommandDoc, ConfigVersion};
 
-/// Where committed effects go. Called on the journal's writer thread: must not block.
+/// Where committed effects go. Called on the thread that has the journal's writer: must not block.
 pub trait EffectSink: Send + Sync {
     /// A config was applied. Its connection is not woken before [`EffectSink::wake`].
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);

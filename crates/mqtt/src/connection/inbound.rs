@@ -1,7 +1,7 @@
 //! Processes a client's packets: events go to the journal, messages to the topics, acknowledgements to the session. Runs of events are
 //! journaled as one batch. Does not write to the socket.
 
-use std::{pin::Pin, time::Duration};
+use std::{iter, pin::Pin, time::Duration, vec};
 
 use tracing::Instrument as _;
 
@@ -17,6 +17,9 @@ use switchbox_mqtt_codec::{
     packet::{AckKind, Disconnect, Packet},
 };
 use switchbox_support::{clock, threads};
+
+/// Acknowledgements that share a lock of the session.
+const ACKS_TOGETHER: usize = 64;
 
 impl Connection {
     /// Processes the packets in their order. Boxed: this future is large and short-lived, and would enlarge every connection's task. Its span
@@ -38,7 +41,8 @@ impl Connection {
         metrics.packets_in.inc_by(packets.len() as u64);
         let processed = async move {
             let mut batch = InboundBatch { publishes, ..InboundBatch::default() };
-            let mut reports = DeliveryReports::default();
+            let acks = packets.iter().filter(|packet| matches!(packet, Packet::Ack { .. })).count();
+            let mut reports = DeliveryReports::expecting(acks.min(ACKS_TOGETHER));
             let result = self.process_each(packets, &mut batch, &mut reports).await;
             self.report_deliveries(reports);
             // The packets before a faulty one are processed.
@@ -55,13 +59,16 @@ impl Connection {
         batch: &mut InboundBatch,
         reports: &mut DeliveryReports,
     ) -> Result<(), ConnectionEnd> {
-        for packet in packets {
+        let mut packets = packets.into_iter();
+        while let Some(packet) = packets.next() {
             threads::yield_if_due();
             // The authorisation may have changed while an earlier packet waited.
             self.revalidate_if_requested()?;
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
-                Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), reports, batch),
+                Packet::Ack { kind, id, reason } => {
+                    self.acknowledge((kind, id, reason), &mut packets, reports, batch);
+                }
                 Packet::Ping => {
                     if let Some(device) = &self.presence.device {
                         device.record_ping(clock::now_ms());
@@ -84,42 +91,52 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives an acknowledgement of the client to its session.
+    /// Gives an acknowledgement of the client to its session, and those that follow it in `packets`: they share the session's lock.
     fn acknowledge(
         &mut self,
-        (kind, id, reason): (AckKind, u16, u8),
+        first: (AckKind, u16, u8),
+        packets: &mut vec::IntoIter<Packet>,
         reports: &mut DeliveryReports,
         batch: &mut InboundBatch,
     ) {
+        // What a gateway acknowledges is checked first, which takes the lock.
+        let mut together = ACKS_TOGETHER;
         if self.presence.gateway.is_some() {
-            self.check_expected(kind, id);
+            self.check_expected(first.0, first.1);
+            together = 1;
         }
         let mut state = self.presence.mailbox.lock();
         let session_num = state.session_num.filter(|_| state.durable);
         let session = &mut state.session;
-        let item = match kind {
-            AckKind::PubAck => session.puback(id),
-            AckKind::PubRec => session.pubrec(id, reason >= 0x80),
-            AckKind::PubComp => {
-                session.pubcomp(id);
-                None
-            }
-            AckKind::PubRel => {
-                let ack = session.pubrel(id);
-                match session_num {
-                    // Journaled before PUBCOMP is sent, because the client may use the identifier for another message after it.
-                    Some(session) if ack.reason == 0 => {
-                        batch.ordinary.pending.push(BrokerChange::PubRelReceived { session, id });
-                        batch.ordinary.push(ack);
-                    }
-                    _ => session.ack(ack),
+        let following = iter::from_fn(|| match packets.as_slice().first() {
+            Some(&Packet::Ack { kind, id, reason }) => packets.next().map(|_| (kind, id, reason)),
+            _ => None,
+        });
+        for (kind, id, reason) in iter::once(first).chain(following).take(together) {
+            let item = match kind {
+                AckKind::PubAck => session.puback(id),
+                AckKind::PubRec => session.pubrec(id, reason >= 0x80),
+                AckKind::PubComp => {
+                    session.pubcomp(id);
+                    None
                 }
-                None
+                AckKind::PubRel => {
+                    let ack = session.pubrel(id);
+                    match session_num {
+                        // Journaled before PUBCOMP is sent, because the client may use the identifier for another message after it.
+                        Some(session) if ack.reason == 0 => {
+                            batch.ordinary.pending.push(BrokerChange::PubRelReceived { session, id });
+                            batch.ordinary.push(ack);
+                        }
+                        _ => session.ack(ack),
+                    }
+                    None
+                }
+            };
+            if let Some(item) = item {
+                // A reason code of 0x80 or more refuses the message.
+                reports.add(item, reason < 0x80);
             }
-        };
-        if let Some(item) = item {
-            // A reason code of 0x80 or more refuses the message.
-            reports.add(item, reason < 0x80);
         }
     }
 

@@ -165,7 +165,7 @@ impl Connection {
 
     /// Reports what was sent and acknowledged, for each device.
     pub(crate) fn report_deliveries(&self, reports: DeliveryReports) {
-        let DeliveryReports { own, config_sent, attached } = reports;
+        let DeliveryReports { own, config_sent, attached, .. } = reports;
         if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
             online.acknowledged(config_sent.then_some(DeliveryReport::ConfigSent).into_iter().chain(own));
         }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::{Reply, append_queue::WRITTEN_HERE};
+use crate::{Reply, append_queue::WRITTEN_HERE, permits::QueueShare};
 use switchbox_model::{Event, EventData};
 
 struct Nothing;
@@ -197,6 +197,39 @@ fn a_submitter_that_finds_the_writer_idle_writes_what_does_not_wait_for_the_disk
     (0..=WRITTEN_HERE).for_each(|_| append_queue.submit_unawaited(Entry::Barrier));
     submit(&append_queue, Entry::Barrier, false);
     assert_eq!(append_queue.progress.committed(), QueuePosition(1), "a submitter did the work of many others");
+}
+
+/// Submits an entry whose caller waits for it, on a thread of a runtime. Returns whether it was written by then.
+fn submit_awaited(append_queue: &AppendQueue) -> bool {
+    let before = append_queue.progress.committed();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let permit = append_queue.permits.reserve(1, QueueShare::Whole).await.unwrap();
+        append_queue.submit_awaited(Entry::Barrier, OnCommit::Nothing, permit);
+    });
+    append_queue.progress.committed() > before
+}
+
+#[test]
+fn a_caller_that_waits_for_its_entry_writes_it_if_there_is_nothing_else_to_write() {
+    let (writer, append_queue, _work) = idle(Documents, 8);
+    assert!(submit_awaited(&append_queue), "it was left to the writer's thread");
+    append_queue.submit_unawaited(Entry::Barrier);
+    assert!(!submit_awaited(&append_queue), "something else is queued, so the writer's thread is about to write");
+    append_queue.take(&mut Vec::new());
+    append_queue.append(None, Entry::of_events(Vec::new()), true, None, OnCommit::Nothing);
+    append_queue.take(&mut Vec::new());
+    assert!(!submit_awaited(&append_queue), "events are being offered, whose commit is that of the writer's thread");
+    append_queue.take(&mut Vec::new());
+    append_queue.wake(Seq(1), 1);
+    assert!(!submit_awaited(&append_queue), "a plugin is about to submit an entry for the same commit");
+    append_queue.take(&mut Vec::new());
+    append_queue.expected_arrived(1);
+    let mut busy = writer.lock();
+    assert!(!submit_awaited(&append_queue), "it waited for the writer");
+    append_queue.take(&mut Vec::new());
+    busy.commit_time = WAIT_HERE * 2;
+    drop(busy);
+    assert!(!submit_awaited(&append_queue), "it waited for a slow disk");
 }
 
 #[test]

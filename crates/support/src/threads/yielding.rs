@@ -23,7 +23,7 @@ const PIECES: u8 = 8;
 const FOREGROUND_WINDOW_MS: u64 = 20;
 
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// When the foreground was last active, in milliseconds from the beginning.
+/// When the foreground was last active, by [`ms`]; 0 = never.
 static FOREGROUND_MS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Copy)]
@@ -37,8 +37,10 @@ thread_local! {
     static TURN_HERE: Cell<Option<Turn>> = const { Cell::new(None) };
 }
 
+/// The beginning is later than a foreground that was last active at 0, which means never.
 fn ms(now: Instant) -> u64 {
-    u64::try_from(now.saturating_duration_since(*BEGINNING).as_millis()).unwrap_or(u64::MAX)
+    let since = u64::try_from(now.saturating_duration_since(*BEGINNING).as_millis()).unwrap_or(u64::MAX);
+    since.saturating_add(FOREGROUND_WINDOW_MS + 1)
 }
 
 /// A piece of the foreground's work was done.
