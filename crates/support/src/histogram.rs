@@ -212,6 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn durations_that_are_recorded_in_runs_count_as_those_that_are_recorded_one_by_one() {
+        let (one_by_one, in_runs) = (Histogram::default(), Histogram::default());
+        let mut run = SameBucketRun::default();
+        for us in [1, 20, 21, 30, 50, 3, 61_000_000, 61_000_000] {
+            one_by_one.record_traced(Duration::from_micros(us), None);
+            in_runs.record_in(&mut run, Duration::from_micros(us));
+        }
+        assert_eq!(in_runs.count(), 6, "the last run is not recorded yet");
+        in_runs.record_run(run);
+        let sum = |histogram: &Histogram| histogram.0.sum_ns.load(Ordering::Relaxed);
+        assert_eq!((in_runs.buckets(), sum(&in_runs)), (one_by_one.buckets(), sum(&one_by_one)));
+    }
+
+    #[test]
     fn percentiles_are_as_precise_as_the_buckets() {
         let histogram = Histogram::default();
         assert_eq!(histogram.buckets().percentile_us(50), None);

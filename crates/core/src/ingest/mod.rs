@@ -49,8 +49,8 @@ pub struct EndedCommand {
     pub status: CommandStatus,
 }
 
-/// Called once, on the thread that has the journal's writer, when the events are durable (those of QoS 0: written), or with the reason why they never will be. Must be
-/// quick and must not block.
+/// Called once, on the thread that has the journal's writer, when the events are durable (those of QoS 0: written), or with the reason why
+/// they never will be. Must be quick and must not block.
 pub type EventsCommitted = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 #[derive(Debug, Clone, thiserror::Error)]
